@@ -1,0 +1,47 @@
+"""The root distribution: `keras_bert` as it is, `tools` under the name `keras_bert_tools`."""
+
+import pathlib
+import re
+
+from setuptools import setup
+
+HERE = pathlib.Path(__file__).parent
+VERSION = re.search(r'__version__ = "([^"]+)"', (HERE / "keras_bert" / "__init__.py").read_text(encoding="utf-8"))[1]
+
+
+def packages(folder: str, name: str) -> dict[str, str]:
+    """Package name -> folder, for `folder` and its packages below, imported as `name`."""
+    found = {}
+    for init in sorted((HERE / folder).rglob("__init__.py")):
+        parts = init.parent.relative_to(HERE / folder).parts
+        found[".".join((name, *parts))] = str(init.parent.relative_to(HERE))
+    return found
+
+
+PACKAGES = {**packages("keras_bert", "keras_bert"), **packages("tools", "keras_bert_tools")}
+
+setup(
+    name="keras-bert-toolkit",
+    version=VERSION,
+    description="BERT, DistilBERT, RoBERTa and ALBERT for Keras 3, from checkpoint to phone",
+    long_description=(HERE / "README.md").read_text(encoding="utf-8"),
+    long_description_content_type="text/markdown",
+    license="Apache-2.0",
+    python_requires=">=3.10",
+    packages=list(PACKAGES),
+    package_dir=PACKAGES,
+    package_data={"keras_bert_tools": ["demo_data/*"]},
+    install_requires=[
+        "tensorflow>=2.18",
+        "keras>=3.8",
+        "tokenizers>=0.20",
+        "safetensors>=0.4",
+        "numpy>=1.26",
+        "rich>=13",
+    ],
+    extras_require={
+        "export": ["ai-edge-litert>=2.0; python_version >= '3.10'", "flatbuffers>=24.3.25"],
+        "demo": ["keras-bert-toolkit[export]", "keras-bert-edge"],
+    },
+    entry_points={"console_scripts": ["keras-bert = keras_bert_tools.cli:main"]},
+)
