@@ -82,7 +82,13 @@ MODELS: dict[str, tuple[str, dict[str, Any], list[str]]] = {
     "albert-groups": (
         "Albert",
         {**ALBERT_SIZES, "type_vocab_size": 2, "num_hidden_layers": 4, "num_hidden_groups": 2, "inner_group_num": 2},
-        ["ForPreTraining", "ForMaskedLM", "ForSequenceClassification", "ForTokenClassification", "ForQuestionAnswering"],
+        [
+            "ForPreTraining",
+            "ForMaskedLM",
+            "ForSequenceClassification",
+            "ForTokenClassification",
+            "ForQuestionAnswering",
+        ],
     ),
 }
 
