@@ -1,0 +1,421 @@
+"""The one Tokenizer: any of the three algorithms behind it, texts in, ids or arrays out."""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Literal
+
+import numpy as np
+
+import tokenizers
+
+from ..errors import TokenizerError
+from .encoding import Encoding, TemplatePart, Truncation, kept_lengths
+from .special_tokens import ROLE_NAMES, find_roles
+
+Kind = Literal["wordpiece", "bpe", "unigram"]
+KINDS: dict[str, Kind] = {"WordPiece": "wordpiece", "BPE": "bpe", "Unigram": "unigram"}
+
+_SURROGATES = re.compile("[\ud800-\udfff]")
+
+
+class Tokenizer:
+    """Text to token ids and back.
+
+    Made by `from_pretrained`, `from_json` or `keras-bert train-tokenizer`. Safe to use from several threads.
+
+    Attributes:
+        kind: "wordpiece", "bpe" or "unigram".
+        family: "bert", "distilbert", "roberta" or "albert": the models that it was made for.
+        model_max_length: the longest input in tokens that the model takes, where the files say so; else None. Nothing
+            is cut unless a call gives `max_length`.
+    """
+
+    def __init__(
+        self,
+        backend: tokenizers.Tokenizer,
+        *,
+        family: str | None = None,
+        names: Mapping[str, str] | None = None,
+        model_max_length: int | None = None,
+    ):
+        """Wrap a pipeline of the `tokenizers` package; its own truncation and padding are switched off.
+
+        Args:
+            names: role ("cls", "sep", "pad", "unk", "mask") -> token, where other than usual.
+
+        Raises:
+            TokenizerError: another algorithm, no special tokens around a text, or a role's token missing.
+        """
+        algorithm = type(backend.model).__name__
+        if algorithm not in KINDS:
+            raise TokenizerError(
+                f"a tokenizer of type {algorithm} is not supported, expected one of {', '.join(KINDS)}"
+            )
+        self.kind: Kind = KINDS[algorithm]
+        self.family = family or {"wordpiece": "bert", "bpe": "roberta", "unigram": "albert"}[self.kind]
+        self.model_max_length = model_max_length
+        backend.no_truncation()
+        backend.no_padding()
+        self._backend = backend
+        self._templates = (_template(backend, 1), _template(backend, 2))
+        around = [part.token for part in self._templates[0] if part.sequence is None]
+        if len(around) < 2:
+            raise TokenizerError(
+                "the tokenizer adds no special tokens at both ends of a text ([CLS] A [SEP] or the like); "
+                "its post-processor is missing"
+            )
+        # The tokens that really stand around a text are the classification and separator tokens, whatever their names.
+        self._roles = find_roles(self.vocab, {**(names or {}), "cls": around[0], "sep": around[-1]})
+        if "pad" not in self._roles:
+            raise TokenizerError(f"the tokenizer has no padding token: expected {' or '.join(ROLE_NAMES['pad'])}")
+
+    @classmethod
+    def from_pretrained(cls, directory: str | os.PathLike[str]) -> Tokenizer:
+        """Read the tokenizer of a checkpoint folder, by the first of these that is there.
+
+        `tokenizer.json`; `vocab.txt` (BERT, DistilBERT); `vocab.json` with `merges.txt` (RoBERTa); `spiece.model`
+        (ALBERT). `tokenizer_config.json` and `config.json` beside them are heeded. Where nothing says otherwise, a
+        `vocab.txt` is taken as lower-casing unless one of its tokens has an upper-case letter.
+
+        Raises:
+            TokenizerError: no such files, or a broken one; the message names it.
+        """
+        from .reading import read_tokenizer
+
+        return read_tokenizer(directory)
+
+    @classmethod
+    def from_json(
+        cls,
+        text: str,
+        *,
+        family: str | None = None,
+        names: Mapping[str, str] | None = None,
+        model_max_length: int | None = None,
+        source: str = "tokenizer.json",
+    ) -> Tokenizer:
+        """Make a tokenizer from the text of a `tokenizer.json`.
+
+        Raises:
+            TokenizerError: not a tokenizer of the `tokenizers` package, or not one that a model here can use.
+        """
+        from .reading import backend_from_json
+
+        backend = backend_from_json(text, source)
+        try:
+            return cls(backend, family=family, names=names, model_max_length=model_max_length)
+        except TokenizerError as error:
+            raise TokenizerError(f"{source}: {error}") from error
+
+    # === Vocabulary ===
+
+    @property
+    def vocab(self) -> dict[str, int]:
+        """Token -> id, added tokens included."""
+        return self._backend.get_vocab(with_added_tokens=True)
+
+    @functools.cached_property
+    def vocab_size(self) -> int:
+        """Rows that an embedding table needs: the highest id plus one."""
+        return max(self.vocab.values()) + 1
+
+    def token_to_id(self, token: str) -> int | None:
+        """The id of a vocabulary entry, None when there is no such entry."""
+        return self._backend.token_to_id(token)
+
+    def id_to_token(self, token_id: int) -> str | None:
+        """The vocabulary entry of an id, None when there is no such id."""
+        return self._backend.id_to_token(token_id) if 0 <= token_id < self.vocab_size else None
+
+    def role_token(self, role: str) -> str | None:
+        """The token that plays a role ("cls", "sep", "pad", "unk", "mask"), None when none does."""
+        return self._roles.get(role)
+
+    def _role_id(self, role: str) -> int:
+        if role not in self._roles:
+            raise TokenizerError(f"this {self.kind} tokenizer has no {role} token")
+        return self._backend.token_to_id(self._roles[role])
+
+    @property
+    def cls_id(self) -> int:
+        """Id of the token before a text ([CLS], <s>)."""
+        return self._role_id("cls")
+
+    @property
+    def sep_id(self) -> int:
+        """Id of the token after a text ([SEP], </s>)."""
+        return self._role_id("sep")
+
+    @property
+    def pad_id(self) -> int:
+        """Id that fills short rows of a batch."""
+        return self._role_id("pad")
+
+    @property
+    def unk_id(self) -> int:
+        """Id of a piece of text that the vocabulary cannot express. Raises TokenizerError when there is none."""
+        return self._role_id("unk")
+
+    @property
+    def mask_id(self) -> int:
+        """Id that stands for a hidden token. Raises TokenizerError when there is none."""
+        return self._role_id("mask")
+
+    @property
+    def special_ids(self) -> tuple[int, ...]:
+        """Ids, ascending, of all special tokens: the roles and whatever else the tokenizer marks as special."""
+        marked = {token_id for token_id, token in self._backend.get_added_tokens_decoder().items() if token.special}
+        return tuple(sorted(marked | {self._role_id(role) for role in self._roles}))
+
+    @functools.cached_property
+    def lowercase(self) -> bool:
+        """Whether texts are lower-cased first."""
+        normalizer = self._backend.normalizer
+        return normalizer is not None and normalizer.normalize_str("A").lower() == normalizer.normalize_str("A")
+
+    def check_vocabulary(self, vocab_size: int) -> None:
+        """Raise TokenizerError when an id reaches beyond an embedding table of `vocab_size` rows.
+
+        Fewer ids than rows are fine: tables are often padded to a round number.
+        """
+        if self.vocab_size > vocab_size:
+            raise TokenizerError(
+                f"the tokenizer has ids up to {self.vocab_size - 1}, but the model's embedding has {vocab_size} rows "
+                f"(ids 0 to {vocab_size - 1}); the two do not belong together"
+            )
+
+    def add_tokens(self, tokens: Sequence[str]) -> int:
+        """Add whole words to the vocabulary, with the next free ids; the ones already there are passed over.
+
+        Returns:
+            How many were added; the model's embedding must grow to `vocab_size` rows.
+        """
+        if any(not token.strip() for token in tokens):
+            raise TokenizerError("cannot add an empty token to the vocabulary")
+        added = self._backend.add_tokens(list(tokens))
+        self.__dict__.pop("vocab_size", None)
+        return added
+
+    # === Text to ids ===
+
+    def encode(
+        self,
+        text: str,
+        pair: str | None = None,
+        *,
+        max_length: int | None = None,
+        truncation: Truncation = "longest_first",
+    ) -> Encoding:
+        """Tokenise one text, or a pair of texts, with special tokens around.
+
+        Args:
+            max_length: most tokens of the result, special tokens included; None cuts nothing.
+            truncation: which text of a pair gives way.
+
+        Raises:
+            TokenizerError: not a string, or `max_length` cannot be kept to as asked.
+        """
+        return self.encode_batch(
+            [text], None if pair is None else [pair], max_length=max_length, truncation=truncation
+        )[0]
+
+    def encode_batch(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        max_length: int | None = None,
+        truncation: Truncation = "longest_first",
+    ) -> list[Encoding]:
+        """Tokenise many texts or pairs, on all cores; arguments and errors as for `encode`."""
+        pieces = self._run(self._backend.encode_batch, texts, pairs)
+        return [
+            self._assemble(first, second, max_length, truncation)
+            for first, second in _zip_pairs(pieces, len(texts), pairs is not None)
+        ]
+
+    def __call__(
+        self,
+        texts: Sequence[str],
+        pairs: Sequence[str] | None = None,
+        *,
+        max_length: int | None = None,
+        truncation: Truncation = "longest_first",
+        padding: Literal["longest", "max_length"] = "longest",
+        pad_to_multiple_of: int | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Tokenise texts into the arrays that a model takes.
+
+        Args:
+            padding: fill rows up to the longest of them, or to `max_length`.
+            pad_to_multiple_of: round the row length up to a multiple, though never beyond `max_length`.
+
+        Returns:
+            `token_ids`, `padding_mask` (1 for tokens, 0 for padding) and `segment_ids`, int32 [batch, length].
+
+        Raises:
+            TokenizerError: as for `encode`, or padding to `max_length` without one.
+        """
+        if padding not in ("longest", "max_length"):
+            raise TokenizerError(f"padding must be 'longest' or 'max_length', got {padding!r}")
+        if padding == "max_length" and max_length is None:
+            raise TokenizerError("padding to 'max_length' needs max_length")
+        if isinstance(texts, str):
+            texts, pairs = [texts], [pairs] if isinstance(pairs, str) else pairs
+        pieces = self._run(self._backend.encode_batch_fast, texts, pairs)
+        rows = []
+        for first, second in _zip_pairs(pieces, len(texts), pairs is not None):
+            template = self._templates[second is not None]
+            ids = (first.ids, second.ids if second is not None else [])
+            kept = self._kept(
+                template, len(ids[0]), len(ids[1]) if second is not None else None, max_length, truncation
+            )
+            row: list[int] = []
+            segments: list[int] = []
+            for part in template:
+                added = [part.token_id] if part.sequence is None else ids[part.sequence][: kept[part.sequence]]
+                row.extend(added)
+                segments.extend([part.segment_id] * len(added))
+            rows.append((row, segments))
+        length = max_length if padding == "max_length" else max((len(row) for row, _ in rows), default=0)
+        assert length is not None
+        if pad_to_multiple_of is not None:
+            length = -(-length // pad_to_multiple_of) * pad_to_multiple_of
+            length = min(length, max_length) if max_length is not None else length
+        features = {
+            "token_ids": np.full((len(rows), length), self.pad_id, np.int32),
+            "padding_mask": np.zeros((len(rows), length), np.int32),
+            "segment_ids": np.zeros((len(rows), length), np.int32),
+        }
+        for index, (row, segments) in enumerate(rows):
+            features["token_ids"][index, : len(row)] = row
+            features["padding_mask"][index, : len(row)] = 1
+            features["segment_ids"][index, : len(row)] = segments
+        return features
+
+    def tokenize_batch(self, texts: Sequence[str]) -> list[list[int]]:
+        """The bare ids of each text, without special tokens, uncut: what pretraining data is made of."""
+        return [piece.ids for piece in self._run(self._backend.encode_batch_fast, texts, None)]
+
+    def _run(self, encode_batch, texts: Sequence[str], pairs: Sequence[str] | None) -> list[tokenizers.Encoding]:
+        """Encode texts, then pairs, without special tokens."""
+        if isinstance(texts, str) or isinstance(pairs, str):
+            raise TokenizerError("expected a list of texts, got one string; use encode for a single text")
+        inputs = list(texts)
+        if pairs is not None:
+            if len(pairs) != len(inputs):
+                raise TokenizerError(f"texts and pairs must be equally many, got {len(inputs)} and {len(pairs)}")
+            inputs += pairs
+        for index, text in enumerate(inputs):
+            if not isinstance(text, str):
+                name = f"text {index}" if index < len(texts) else f"second text {index - len(texts)}"
+                raise TokenizerError(f"{name}: expected a string, got {type(text).__name__}")
+        try:
+            return encode_batch(inputs, add_special_tokens=False)
+        except (UnicodeError, TypeError):
+            # Half a surrogate pair is no character and cannot cross into Rust; one stand-in each keeps offsets true.
+            return encode_batch([_SURROGATES.sub("\ufffd", text) for text in inputs], add_special_tokens=False)
+
+    def _kept(
+        self,
+        template: Sequence[TemplatePart],
+        first: int,
+        second: int | None,
+        max_length: int | None,
+        truncation: Truncation,
+    ) -> tuple[int, int]:
+        num_special = sum(part.sequence is None for part in template)
+        kept = kept_lengths(first, second, num_special, max_length, truncation)
+        return kept[0], kept[1] or 0
+
+    def _assemble(
+        self,
+        first: tokenizers.Encoding,
+        second: tokenizers.Encoding | None,
+        max_length: int | None,
+        truncation: Truncation,
+    ) -> Encoding:
+        """Cut both texts and join them with special tokens."""
+        template = self._templates[second is not None]
+        lengths = (len(first), None if second is None else len(second))
+        kept = self._kept(template, *lengths, max_length, truncation)
+        sequences = (first, second)
+        for sequence, length in zip(sequences, kept, strict=True):
+            if sequence is not None:
+                sequence.truncate(length)
+        columns: tuple[list, ...] = tuple([] for _ in range(7))
+        for part in template:
+            if part.sequence is None:
+                values: tuple[Iterable, ...] = (
+                    [part.token_id], [part.segment_id], [part.token], [(0, 0)], [None], [None], [1],
+                )  # fmt: skip
+            else:
+                source = sequences[part.sequence]
+                assert source is not None
+                count = kept[part.sequence]
+                values = (
+                    source.ids, [part.segment_id] * count, source.tokens, source.offsets, source.word_ids,
+                    [part.sequence] * count, [0] * count,
+                )  # fmt: skip
+            for column, value in zip(columns, values, strict=True):
+                column.extend(value)
+        return Encoding(*columns, truncated=kept != (lengths[0], lengths[1] or 0))
+
+    def decode(self, token_ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
+        """Text that the ids stand for; what normalisation took away (case, accents, spaces) is lost.
+
+        Raises:
+            TokenizerError: an id outside the vocabulary.
+        """
+        ids = [int(token_id) for token_id in token_ids]
+        for token_id in ids:
+            if not 0 <= token_id < self.vocab_size:
+                raise TokenizerError(f"token id {token_id} is outside the vocabulary of {self.vocab_size}")
+        return self._backend.decode(ids, skip_special_tokens=skip_special_tokens)
+
+    # === Files ===
+
+    def to_json(self) -> str:
+        """The text of a `tokenizer.json`, with no truncation or padding inside."""
+        return self._backend.to_str()
+
+    def save(self, directory: str | os.PathLike[str], *, family: str | None = None) -> None:
+        """Write `tokenizer.json`, `tokenizer_config.json` and the older vocabulary files of the kind.
+
+        Hugging Face's `AutoTokenizer` opens the folder. The older files are `vocab.txt`, `vocab.json` with
+        `merges.txt`, or `spiece.model`.
+
+        Args:
+            family: the model's family where it is not this tokenizer's own ("distilbert" for a tokenizer of BERT).
+        """
+        from .saving import save_tokenizer
+
+        save_tokenizer(self, directory, family or self.family)
+
+
+def _template(backend: tokenizers.Tokenizer, count: int) -> tuple[TemplatePart, ...]:
+    """How `backend` joins one or two texts, read off what it does with a text of a single special token."""
+    added = backend.get_added_tokens_decoder()
+    probe = next((token.content for token in added.values() if token.special), "a")
+    encoding = backend.encode(*[probe] * count, add_special_tokens=True)
+    parts: list[TemplatePart] = []
+    columns = zip(encoding.sequence_ids, encoding.ids, encoding.tokens, encoding.type_ids, strict=True)
+    for sequence, token_id, token, segment_id in columns:
+        if sequence is None:
+            parts.append(TemplatePart(segment_id, None, token_id, token))
+        elif not any(part.sequence == sequence for part in parts):
+            parts.append(TemplatePart(segment_id, sequence))
+    if {part.sequence for part in parts} - {None} != set(range(count)):
+        raise TokenizerError(f"the tokenizer does not keep {count} texts apart when it joins them")
+    return tuple(parts)
+
+
+def _zip_pairs(
+    pieces: list[tokenizers.Encoding], count: int, paired: bool
+) -> Iterable[tuple[tokenizers.Encoding, tokenizers.Encoding | None]]:
+    """First and second texts beside each other, from texts followed by pairs."""
+    return zip(pieces[:count], pieces[count:] if paired else [None] * count, strict=True)
