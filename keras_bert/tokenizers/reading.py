@@ -33,7 +33,7 @@ def read_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
     path = folder / "tokenizer.json"
     if path.exists():
         return Tokenizer.from_json(_text(path), source=str(path), **settings)
-    backend = _from_vocabulary_files(folder, config, settings["names"])
+    backend = from_vocabulary_files(folder, config)
     return Tokenizer(backend, **settings)
 
 
@@ -49,8 +49,9 @@ def backend_from_json(text: str, source: str) -> tokenizers.Tokenizer:
     return _guarded(lambda: tokenizers.Tokenizer.from_str(text), source)
 
 
-def _from_vocabulary_files(folder: pathlib.Path, config: dict[str, Any], names: dict[str, str]) -> tokenizers.Tokenizer:
-    """The pipeline for the older vocabulary files, which leave the settings to `tokenizer_config.json`."""
+def from_vocabulary_files(folder: pathlib.Path, config: dict[str, Any]) -> tokenizers.Tokenizer:
+    """The pipeline for the older vocabulary files, which leave the settings to `tokenizer_config.json` (`config`)."""
+    names = _names(config)
     vocab_txt, vocab_json = folder / "vocab.txt", folder / "vocab.json"
     merges_txt, spiece = folder / "merges.txt", folder / "spiece.model"
     if vocab_txt.exists():

@@ -8,7 +8,9 @@ import os
 import pathlib
 from typing import Any
 
+from ..errors import TokenizerError
 from ..files import atomic_directory
+from .reading import from_vocabulary_files
 from .sentencepiece_model import CONTROL, NORMAL, UNKNOWN, USER_DEFINED, SentencePieceModel
 from .tokenizer import Tokenizer
 
@@ -27,17 +29,41 @@ SEGMENT_FAMILIES = ("bert", "albert")
 def save_tokenizer(tokenizer: Tokenizer, directory: str | os.PathLike[str], family: str) -> None:
     """Write the files; see `Tokenizer.save`."""
     content = json.loads(tokenizer.to_json())
+    config = _config(tokenizer, content, family)
     with atomic_directory(directory) as folder:
-        _write(folder / "tokenizer.json", tokenizer.to_json())
-        _write(folder / "tokenizer_config.json", _dump(_config(tokenizer, content, family)))
-        if tokenizer.kind == "wordpiece":
-            _write(folder / "vocab.txt", _vocabulary_lines(tokenizer))
-        elif tokenizer.kind == "bpe":
-            _write(folder / "vocab.json", json.dumps(content["model"]["vocab"], ensure_ascii=False))
-            merges = (merge if isinstance(merge, str) else " ".join(merge) for merge in content["model"]["merges"])
-            _write(folder / "merges.txt", "\n".join(["#version: 0.2", *merges]) + "\n")
-        else:
-            (folder / "spiece.model").write_bytes(_sentencepiece(tokenizer, content).to_bytes())
+        files = _vocabulary_files(tokenizer, content)
+        for name, data in files.items():
+            (folder / name).write_bytes(data)
+        if not _rebuilds(folder, config, content):
+            # The older files and the named classes know one pipeline each; this one is another.
+            config["tokenizer_class"] = GENERIC_CLASS
+            for name in files:
+                (folder / name).unlink()
+        (folder / "tokenizer.json").write_bytes(tokenizer.to_json().encode("utf-8"))
+        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        (folder / "tokenizer_config.json").write_bytes(text.encode("utf-8"))
+
+
+def _rebuilds(folder: pathlib.Path, config: dict[str, Any], content: dict[str, Any]) -> bool:
+    """Whether the older files in `folder` with the settings in `config` give the pipeline that `content` describes."""
+    try:
+        rebuilt = json.loads(from_vocabulary_files(folder, config).to_str())
+    except TokenizerError:
+        return False
+    return all(rebuilt[part] == content[part] for part in ("normalizer", "pre_tokenizer", "post_processor"))
+
+
+def _vocabulary_files(tokenizer: Tokenizer, content: dict[str, Any]) -> dict[str, bytes]:
+    """File name -> content of the older vocabulary files."""
+    if tokenizer.kind == "wordpiece":
+        return {"vocab.txt": _vocabulary_lines(tokenizer).encode("utf-8")}
+    if tokenizer.kind == "unigram":
+        return {"spiece.model": _sentencepiece(content).to_bytes()}
+    merges = [merge if isinstance(merge, str) else " ".join(merge) for merge in content["model"]["merges"]]
+    return {
+        "vocab.json": json.dumps(content["model"]["vocab"], ensure_ascii=False).encode("utf-8"),
+        "merges.txt": ("\n".join(["#version: 0.2", *merges]) + "\n").encode("utf-8"),
+    }
 
 
 def _config(tokenizer: Tokenizer, content: dict[str, Any], family: str) -> dict[str, Any]:
@@ -51,6 +77,9 @@ def _config(tokenizer: Tokenizer, content: dict[str, Any], family: str) -> dict[
     for role in ("cls", "sep", "pad", "unk", "mask"):
         if tokenizer.role_token(role) is not None:
             config[f"{role}_token"] = tokenizer.role_token(role)
+    for token in content["added_tokens"]:
+        if token["lstrip"] and token["content"] == config.get("mask_token"):
+            config["mask_token"] = {"__type": "AddedToken", **{key: token[key] for key in token if key != "id"}}
     if tokenizer.kind == "wordpiece":
         normalizer = content["normalizer"] or {}
         config["do_lower_case"] = tokenizer.lowercase
@@ -76,7 +105,7 @@ def _vocabulary_lines(tokenizer: Tokenizer) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _sentencepiece(tokenizer: Tokenizer, content: dict[str, Any]) -> SentencePieceModel:
+def _sentencepiece(content: dict[str, Any]) -> SentencePieceModel:
     """The pieces, their types and the character map, as a SentencePiece file holds them."""
     added = {token["content"]: token["special"] for token in content["added_tokens"]}
     pieces = []
@@ -98,11 +127,3 @@ def _steps(normalizer: dict[str, Any] | None) -> list[dict[str, Any]]:
     if normalizer is None:
         return []
     return normalizer["normalizers"] if normalizer["type"] == "Sequence" else [normalizer]
-
-
-def _dump(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-
-
-def _write(path: pathlib.Path, text: str) -> None:
-    path.write_bytes(text.encode("utf-8"))

@@ -1,7 +1,7 @@
 """The `spiece.model` file: a SentencePiece ModelProto, read and written as plain protobuf wire format.
 
-Nothing is executed. Only the fields that a Unigram tokenizer needs are kept. Source: google/sentencepiece, src/sentencepiece_model.proto; the wire
-format: protobuf.dev/programming-guides/encoding.
+Nothing is executed. Only the fields that a Unigram tokenizer needs are kept. Source: google/sentencepiece,
+src/sentencepiece_model.proto; the wire format: protobuf.dev/programming-guides/encoding.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ class SentencePieceModel:
         return cls(tuple(pieces), charsmap, model_type)
 
     def to_bytes(self) -> bytes:
-        """The model as a ModelProto that SentencePiece opens: extra white space removed, a space put before the text."""
+        """The model as a ModelProto that SentencePiece opens: it trims white space and puts a space before the text."""
         unknown = next((index for index, piece in enumerate(self.pieces) if piece[2] == UNKNOWN), 0)
         parts = []
         for text, score, kind in self.pieces:

@@ -189,14 +189,23 @@ class Tokenizer:
             )
 
     def add_tokens(self, tokens: Sequence[str]) -> int:
-        """Add whole words to the vocabulary, with the next free ids; the ones already there are passed over.
+        """Add words to the vocabulary, with the next free ids; the ones already there are passed over.
+
+        They are matched as whole words only. BPE and Unigram take the space before such a word into it.
 
         Returns:
             How many were added; the model's embedding must grow to `vocab_size` rows.
         """
         if any(not token.strip() for token in tokens):
             raise TokenizerError("cannot add an empty token to the vocabulary")
-        added = self._backend.add_tokens(list(tokens))
+        known = self.vocab
+        added = self._backend.add_tokens(
+            [
+                tokenizers.AddedToken(token, single_word=True, lstrip=self.kind != "wordpiece")
+                for token in tokens
+                if token not in known
+            ]
+        )
         self.__dict__.pop("vocab_size", None)
         return added
 
