@@ -50,13 +50,13 @@ def parse_merges(text: str, vocabulary: Mapping[str, int], source: str) -> list[
         line = line.removesuffix("\r")
         if not line or (number == 1 and line.startswith("#version")):
             continue
-        parts = line.split(" ")
-        if len(parts) != 2:
+        left, _, right = line.partition(" ")
+        if not left or not right or " " in right:
             raise TokenizerError(f"{source} line {number}: expected two tokens with a space between, got {line[:80]!r}")
-        for token in (*parts, "".join(parts)):
-            if token not in vocabulary:
-                raise TokenizerError(f"{source} line {number}: {token[:80]!r} is not in the vocabulary")
-        merges.append((parts[0], parts[1]))
+        if left not in vocabulary or right not in vocabulary or left + right not in vocabulary:
+            missing = next(token for token in (left, right, left + right) if token not in vocabulary)
+            raise TokenizerError(f"{source} line {number}: {missing[:80]!r} is not in the vocabulary")
+        merges.append((left, right))
     return merges
 
 
@@ -77,7 +77,7 @@ def build_byte_level_bpe(
         names: role (`cls`, `sep`, `pad`, `unk`, `mask`) -> token, where other than usual.
         source: what an error message calls the vocabulary.
     """
-    roles = find_roles(vocabulary, names or {})
+    roles = find_roles(vocabulary.get, names or {})
     require_roles(roles, ("cls", "sep", "pad"), source)
     backend = Backend(
         models.BPE(dict(vocabulary), list(merges), continuing_subword_prefix="", end_of_word_suffix="", fuse_unk=False)
@@ -90,5 +90,5 @@ def build_byte_level_bpe(
         trim_offsets=trim_offsets,
         add_prefix_space=add_prefix_space,
     )
-    add_special(backend, roles, mask_strips_left=True)
+    add_special(backend, vocabulary, roles, mask_strips_left=True)
     return backend

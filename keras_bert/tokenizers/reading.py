@@ -43,10 +43,12 @@ def backend_from_json(text: str, source: str) -> tokenizers.Tokenizer:
     Raises:
         TokenizerError: not JSON, or not a description that the `tokenizers` package can run.
     """
-    content = _parse_json(text, source)
-    if "model" not in content:
-        raise TokenizerError(f"{source} has no 'model' entry: it is not a file of the tokenizers package")
-    return _guarded(lambda: tokenizers.Tokenizer.from_str(text), source)
+    try:
+        return _guarded(lambda: tokenizers.Tokenizer.from_str(text), source)
+    except TokenizerError:
+        if "model" not in _parse_json(text, source):  # a plainer message than the parser's, where there is one
+            raise TokenizerError(f"{source} has no 'model' entry: it is not a file of the tokenizers package") from None
+        raise
 
 
 def from_vocabulary_files(folder: pathlib.Path, config: dict[str, Any]) -> tokenizers.Tokenizer:

@@ -106,7 +106,11 @@ def _fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
     """Field numbers with their values: integers for varints, bytes for everything else."""
     position = 0
     while position < len(data):
-        key, position = _read_varint(data, position)
+        key = data[position]
+        if key < 0x80:  # all but the rarest fields: worth a shortcut at 30,000 pieces a file
+            position += 1
+        else:
+            key, position = _read_varint(data, position)
         number, wire_type = key >> 3, key & 7
         value: int | bytes
         if wire_type == _VARINT:

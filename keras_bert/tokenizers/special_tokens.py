@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from tokenizers import AddedToken
 from tokenizers import Tokenizer as Backend
@@ -23,29 +23,24 @@ ROBERTA_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>", "<mask>")
 ALBERT_SPECIALS = ("<pad>", "<unk>", "[CLS]", "[SEP]", "[MASK]")
 
 
-def find_roles(vocabulary: Mapping[str, int] | Iterable[str], names: Mapping[str, str]) -> dict[str, str]:
+def find_roles(token_to_id: Callable[[str], int | None], names: Mapping[str, str]) -> dict[str, str]:
     """Role -> token, for each role whose token the vocabulary has.
 
     Args:
-        vocabulary: the tokens.
+        token_to_id: looks a token up in the vocabulary; None says that it is not there.
         names: role -> token where the tokenizer's own files say so; these go before the usual names.
 
     Raises:
         TokenizerError: `names` holds a token that the vocabulary lacks.
     """
-    known = vocabulary if isinstance(vocabulary, Mapping) else set(vocabulary)
     roles = {}
     for role, usual in ROLE_NAMES.items():
-        if role in names:
-            if names[role] not in known:
-                raise TokenizerError(
-                    f"the {role} token {names[role]!r} is not in the vocabulary of {len(known)} tokens"
-                )
-            roles[role] = names[role]
-        else:
-            found = next((name for name in usual if name in known), None)
-            if found is not None:
-                roles[role] = found
+        if role in names and token_to_id(names[role]) is None:
+            raise TokenizerError(f"the {role} token {names[role]!r} is not in the vocabulary")
+        candidates = (names[role],) if role in names else usual
+        found = next((name for name in candidates if token_to_id(name) is not None), None)
+        if found is not None:
+            roles[role] = found
     return roles
 
 
@@ -57,7 +52,9 @@ def require_roles(roles: Mapping[str, str], required: Iterable[str], source: str
             raise TokenizerError(f"{source} has no {role} token: expected {usual}, or a name in tokenizer_config.json")
 
 
-def add_special(backend: Backend, roles: Mapping[str, str], mask_strips_left: bool = False) -> None:
+def add_special(
+    backend: Backend, vocabulary: Mapping[str, int], roles: Mapping[str, str], mask_strips_left: bool = False
+) -> None:
     """Make the role tokens unsplittable: the text `[MASK]` is then one token, whatever the normaliser does.
 
     Args:
@@ -66,6 +63,6 @@ def add_special(backend: Backend, roles: Mapping[str, str], mask_strips_left: bo
     backend.add_special_tokens(
         [
             AddedToken(token, normalized=False, special=True, lstrip=mask_strips_left and role == "mask")
-            for role, token in sorted(roles.items(), key=lambda item: backend.token_to_id(item[1]))
+            for role, token in sorted(roles.items(), key=lambda item: vocabulary[item[1]])
         ]
     )

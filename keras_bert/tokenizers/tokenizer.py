@@ -5,15 +5,16 @@ from __future__ import annotations
 import functools
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Literal
 
 import numpy as np
-
 import tokenizers
 
 from ..errors import TokenizerError
-from .encoding import Encoding, TemplatePart, Truncation, kept_lengths
+from .batching import Padding, pad_rows
+from .encoding import Encoding
+from .joining import Truncation, join_encodings, join_ids, read_template
 from .special_tokens import ROLE_NAMES, find_roles
 
 Kind = Literal["wordpiece", "bpe", "unigram"]
@@ -61,15 +62,17 @@ class Tokenizer:
         backend.no_truncation()
         backend.no_padding()
         self._backend = backend
-        self._templates = (_template(backend, 1), _template(backend, 2))
-        around = [part.token for part in self._templates[0] if part.sequence is None]
+        self._templates = {count: read_template(backend, count) for count in (1, 2)}
+        around = [part.token for part in self._templates[1] if part.sequence is None]
         if len(around) < 2:
             raise TokenizerError(
                 "the tokenizer adds no special tokens at both ends of a text ([CLS] A [SEP] or the like); "
                 "its post-processor is missing"
             )
         # The tokens that really stand around a text are the classification and separator tokens, whatever their names.
-        self._roles = find_roles(self.vocab, {**(names or {}), "cls": around[0], "sep": around[-1]})
+        self._roles = find_roles(backend.token_to_id, {**(names or {}), "cls": around[0], "sep": around[-1]})
+        ids = {role: backend.token_to_id(token) for role, token in self._roles.items()}
+        self._role_ids = {role: token_id for role, token_id in ids.items() if token_id is not None}
         if "pad" not in self._roles:
             raise TokenizerError(f"the tokenizer has no padding token: expected {' or '.join(ROLE_NAMES['pad'])}")
 
@@ -136,9 +139,9 @@ class Tokenizer:
         return self._roles.get(role)
 
     def _role_id(self, role: str) -> int:
-        if role not in self._roles:
+        if role not in self._role_ids:
             raise TokenizerError(f"this {self.kind} tokenizer has no {role} token")
-        return self._backend.token_to_id(self._roles[role])
+        return self._role_ids[role]
 
     @property
     def cls_id(self) -> int:
@@ -169,7 +172,7 @@ class Tokenizer:
     def special_ids(self) -> tuple[int, ...]:
         """Ids, ascending, of all special tokens: the roles and whatever else the tokenizer marks as special."""
         marked = {token_id for token_id, token in self._backend.get_added_tokens_decoder().items() if token.special}
-        return tuple(sorted(marked | {self._role_id(role) for role in self._roles}))
+        return tuple(sorted(marked | set(self._role_ids.values())))
 
     @functools.cached_property
     def lowercase(self) -> bool:
@@ -241,10 +244,9 @@ class Tokenizer:
         truncation: Truncation = "longest_first",
     ) -> list[Encoding]:
         """Tokenise many texts or pairs, on all cores; arguments and errors as for `encode`."""
-        pieces = self._run(self._backend.encode_batch, texts, pairs)
         return [
-            self._assemble(first, second, max_length, truncation)
-            for first, second in _zip_pairs(pieces, len(texts), pairs is not None)
+            join_encodings(self._templates[len(pieces)], pieces, max_length, truncation)
+            for pieces in self._run(self._backend.encode_batch, texts, pairs)
         ]
 
     def __call__(
@@ -254,7 +256,7 @@ class Tokenizer:
         *,
         max_length: int | None = None,
         truncation: Truncation = "longest_first",
-        padding: Literal["longest", "max_length"] = "longest",
+        padding: Padding = "longest",
         pad_to_multiple_of: int | None = None,
     ) -> dict[str, np.ndarray]:
         """Tokenise texts into the arrays that a model takes.
@@ -269,110 +271,41 @@ class Tokenizer:
         Raises:
             TokenizerError: as for `encode`, or padding to `max_length` without one.
         """
-        if padding not in ("longest", "max_length"):
-            raise TokenizerError(f"padding must be 'longest' or 'max_length', got {padding!r}")
-        if padding == "max_length" and max_length is None:
-            raise TokenizerError("padding to 'max_length' needs max_length")
         if isinstance(texts, str):
             texts, pairs = [texts], [pairs] if isinstance(pairs, str) else pairs
-        pieces = self._run(self._backend.encode_batch_fast, texts, pairs)
-        rows = []
-        for first, second in _zip_pairs(pieces, len(texts), pairs is not None):
-            template = self._templates[second is not None]
-            ids = (first.ids, second.ids if second is not None else [])
-            kept = self._kept(
-                template, len(ids[0]), len(ids[1]) if second is not None else None, max_length, truncation
-            )
-            row: list[int] = []
-            segments: list[int] = []
-            for part in template:
-                added = [part.token_id] if part.sequence is None else ids[part.sequence][: kept[part.sequence]]
-                row.extend(added)
-                segments.extend([part.segment_id] * len(added))
-            rows.append((row, segments))
-        length = max_length if padding == "max_length" else max((len(row) for row, _ in rows), default=0)
-        assert length is not None
-        if pad_to_multiple_of is not None:
-            length = -(-length // pad_to_multiple_of) * pad_to_multiple_of
-            length = min(length, max_length) if max_length is not None else length
-        features = {
-            "token_ids": np.full((len(rows), length), self.pad_id, np.int32),
-            "padding_mask": np.zeros((len(rows), length), np.int32),
-            "segment_ids": np.zeros((len(rows), length), np.int32),
-        }
-        for index, (row, segments) in enumerate(rows):
-            features["token_ids"][index, : len(row)] = row
-            features["padding_mask"][index, : len(row)] = 1
-            features["segment_ids"][index, : len(row)] = segments
-        return features
+        rows = [
+            join_ids(self._templates[len(pieces)], [piece.ids for piece in pieces], max_length, truncation)
+            for pieces in self._run(self._backend.encode_batch_fast, texts, pairs)
+        ]
+        return pad_rows(
+            rows, self.pad_id, max_length=max_length, padding=padding, pad_to_multiple_of=pad_to_multiple_of
+        )
 
     def tokenize_batch(self, texts: Sequence[str]) -> list[list[int]]:
         """The bare ids of each text, without special tokens, uncut: what pretraining data is made of."""
-        return [piece.ids for piece in self._run(self._backend.encode_batch_fast, texts, None)]
+        return [piece.ids for (piece,) in self._run(self._backend.encode_batch_fast, texts, None)]
 
-    def _run(self, encode_batch, texts: Sequence[str], pairs: Sequence[str] | None) -> list[tokenizers.Encoding]:
-        """Encode texts, then pairs, without special tokens."""
+    def _run(
+        self, encode_batch: Callable[..., list[tokenizers.Encoding]], texts: Sequence[str], pairs: Sequence[str] | None
+    ) -> list[list[tokenizers.Encoding]]:
+        """Each text, or text and its pair, encoded without special tokens."""
         if isinstance(texts, str) or isinstance(pairs, str):
             raise TokenizerError("expected a list of texts, got one string; use encode for a single text")
-        inputs = list(texts)
-        if pairs is not None:
-            if len(pairs) != len(inputs):
-                raise TokenizerError(f"texts and pairs must be equally many, got {len(inputs)} and {len(pairs)}")
-            inputs += pairs
+        count = len(texts)
+        if pairs is not None and len(pairs) != count:
+            raise TokenizerError(f"texts and pairs must be equally many, got {count} and {len(pairs)}")
+        inputs = [*texts, *(pairs if pairs is not None else ())]
         for index, text in enumerate(inputs):
             if not isinstance(text, str):
-                name = f"text {index}" if index < len(texts) else f"second text {index - len(texts)}"
+                name = f"text {index}" if index < count else f"second text {index - count}"
                 raise TokenizerError(f"{name}: expected a string, got {type(text).__name__}")
         try:
-            return encode_batch(inputs, add_special_tokens=False)
+            pieces = encode_batch(inputs, add_special_tokens=False)
         except (UnicodeError, TypeError):
             # Half a surrogate pair is no character and cannot cross into Rust; one stand-in each keeps offsets true.
-            return encode_batch([_SURROGATES.sub("\ufffd", text) for text in inputs], add_special_tokens=False)
-
-    def _kept(
-        self,
-        template: Sequence[TemplatePart],
-        first: int,
-        second: int | None,
-        max_length: int | None,
-        truncation: Truncation,
-    ) -> tuple[int, int]:
-        num_special = sum(part.sequence is None for part in template)
-        kept = kept_lengths(first, second, num_special, max_length, truncation)
-        return kept[0], kept[1] or 0
-
-    def _assemble(
-        self,
-        first: tokenizers.Encoding,
-        second: tokenizers.Encoding | None,
-        max_length: int | None,
-        truncation: Truncation,
-    ) -> Encoding:
-        """Cut both texts and join them with special tokens."""
-        template = self._templates[second is not None]
-        lengths = (len(first), None if second is None else len(second))
-        kept = self._kept(template, *lengths, max_length, truncation)
-        sequences = (first, second)
-        for sequence, length in zip(sequences, kept, strict=True):
-            if sequence is not None:
-                sequence.truncate(length)
-        columns: tuple[list, ...] = tuple([] for _ in range(7))
-        for part in template:
-            if part.sequence is None:
-                values: tuple[Iterable, ...] = (
-                    [part.token_id], [part.segment_id], [part.token], [(0, 0)], [None], [None], [1],
-                )  # fmt: skip
-            else:
-                source = sequences[part.sequence]
-                assert source is not None
-                count = kept[part.sequence]
-                values = (
-                    source.ids, [part.segment_id] * count, source.tokens, source.offsets, source.word_ids,
-                    [part.sequence] * count, [0] * count,
-                )  # fmt: skip
-            for column, value in zip(columns, values, strict=True):
-                column.extend(value)
-        return Encoding(*columns, truncated=kept != (lengths[0], lengths[1] or 0))
+            inputs = [_SURROGATES.sub("\ufffd", text) for text in inputs]
+            pieces = encode_batch(inputs, add_special_tokens=False)
+        return [pieces[index::count] for index in range(count)]
 
     def decode(self, token_ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         """Text that the ids stand for; what normalisation took away (case, accents, spaces) is lost.
@@ -404,27 +337,3 @@ class Tokenizer:
         from .saving import save_tokenizer
 
         save_tokenizer(self, directory, family or self.family)
-
-
-def _template(backend: tokenizers.Tokenizer, count: int) -> tuple[TemplatePart, ...]:
-    """How `backend` joins one or two texts, read off what it does with a text of a single special token."""
-    added = backend.get_added_tokens_decoder()
-    probe = next((token.content for token in added.values() if token.special), "a")
-    encoding = backend.encode(*[probe] * count, add_special_tokens=True)
-    parts: list[TemplatePart] = []
-    columns = zip(encoding.sequence_ids, encoding.ids, encoding.tokens, encoding.type_ids, strict=True)
-    for sequence, token_id, token, segment_id in columns:
-        if sequence is None:
-            parts.append(TemplatePart(segment_id, None, token_id, token))
-        elif not any(part.sequence == sequence for part in parts):
-            parts.append(TemplatePart(segment_id, sequence))
-    if {part.sequence for part in parts} - {None} != set(range(count)):
-        raise TokenizerError(f"the tokenizer does not keep {count} texts apart when it joins them")
-    return tuple(parts)
-
-
-def _zip_pairs(
-    pieces: list[tokenizers.Encoding], count: int, paired: bool
-) -> Iterable[tuple[tokenizers.Encoding, tokenizers.Encoding | None]]:
-    """First and second texts beside each other, from texts followed by pairs."""
-    return zip(pieces[:count], pieces[count:] if paired else [None] * count, strict=True)

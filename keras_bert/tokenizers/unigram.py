@@ -75,7 +75,7 @@ def build_unigram(
     vocabulary = {piece: index for index, (piece, _) in enumerate(pieces)}
     if len(vocabulary) != len(pieces):
         raise TokenizerError(f"{source}: {len(pieces) - len(vocabulary)} pieces stand twice")
-    roles = find_roles(vocabulary, names or {})
+    roles = find_roles(vocabulary.get, names or {})
     require_roles(roles, ("cls", "sep", "pad", "unk"), source)
     backend = Backend(models.Unigram(list(pieces), unk_id=unk_id, byte_fallback=False))
     backend.normalizer = normalizers.Sequence(albert_normalizers(lowercase, keep_accents, charsmap))
@@ -84,7 +84,7 @@ def build_unigram(
     )
     backend.decoder = decoders.Metaspace(replacement="▁", prepend_scheme="always")
     backend.post_processor = bert_template(roles, vocabulary)
-    add_special(backend, roles)
+    add_special(backend, vocabulary, roles)
     backend.add_tokens([AddedToken(piece, normalized=False, special=special) for piece, special in fixed])
     return backend
 

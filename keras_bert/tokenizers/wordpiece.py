@@ -63,7 +63,7 @@ def build_wordpiece(
         names: role (`cls`, `sep`, `pad`, `unk`, `mask`) -> token, where other than usual.
         source: what an error message calls the vocabulary.
     """
-    roles = find_roles(vocabulary, names or {})
+    roles = find_roles(vocabulary.get, names or {})
     require_roles(roles, ("cls", "sep", "pad", "unk"), source)
     backend = Backend(
         models.WordPiece(
@@ -79,7 +79,7 @@ def build_wordpiece(
     backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     backend.decoder = decoders.WordPiece(prefix="##")
     backend.post_processor = bert_template(roles, vocabulary)
-    add_special(backend, roles)
+    add_special(backend, vocabulary, roles)
     return backend
 
 
