@@ -1,0 +1,1 @@
+"""What keras_bert is measured against: other builds of the same network, each behind one call that runs a text."""

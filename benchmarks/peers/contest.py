@@ -1,0 +1,78 @@
+"""Interleaved timing of many builds of one network.
+
+Times on a shared machine drift by tens of per cent within seconds, so builds are never timed one after the other:
+every round calls each of them, and only ratios of medians over the same rounds are worth reading.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+CALLS_PER_ROUND = 3
+
+Run = Callable[[], object]
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One build of the network.
+
+    Attributes:
+        group: what it stands for in the report, such as `onnxruntime int8`; the quickest of a group represents it.
+        variant: how this one is built.
+        prepare: takes a length in tokens, returns a call that answers one text of that length.
+    """
+
+    group: str
+    variant: str
+    prepare: Callable[[int], Run] = field(repr=False)
+
+
+def model_inputs(length: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Int64 [1, length] inputs under both spellings of their names: random tokens, one segment, nothing masked."""
+    ids = np.random.default_rng(seed).integers(1000, 30000, (1, length))
+    zeros, ones = np.zeros_like(ids), np.ones_like(ids)
+    return {
+        "input_ids": ids,
+        "token_ids": ids,
+        "token_type_ids": zeros,
+        "segment_ids": zeros,
+        "attention_mask": ones,
+        "padding_mask": ones,
+    }
+
+
+def interleave(runs: list[Run], rounds: int) -> np.ndarray:
+    """Milliseconds [runs, rounds * CALLS_PER_ROUND]; each visit starts with one call that is not counted."""
+    times = np.empty((len(runs), rounds, CALLS_PER_ROUND))
+    for round_index in range(rounds):
+        for index, run in enumerate(runs):
+            run()
+            for call in range(CALLS_PER_ROUND):
+                start = time.perf_counter()
+                run()
+                times[index, round_index, call] = time.perf_counter() - start
+    return 1000 * times.reshape(len(runs), -1)
+
+
+def hold(
+    contestants: Iterable[Contestant], length: int, rounds: int, qualifying_rounds: int
+) -> list[tuple[Contestant, float]]:
+    """Time all contestants at one length; return the two quickest of each group with their median milliseconds.
+
+    All run the qualifying rounds; the final rounds are among the two quickest of each group, quickest first.
+    """
+    contestants = list(contestants)
+    runs = [contestant.prepare(length) for contestant in contestants]
+    medians = np.median(interleave(runs, qualifying_rounds), axis=1)
+    by_group: dict[str, list[int]] = {}
+    for index in np.argsort(medians):
+        by_group.setdefault(contestants[index].group, []).append(int(index))
+    finalists = [index for members in by_group.values() for index in members[:2]]
+    medians = np.median(interleave([runs[index] for index in finalists], rounds), axis=1)
+    order = np.argsort(medians)
+    return [(contestants[finalists[place]], float(medians[place])) for place in order]
