@@ -1,0 +1,177 @@
+"""The command `keras-bert-edge`: run, info, bench."""
+
+import argparse
+import contextlib
+import json
+import os
+import sys
+
+from .errors import EdgeError
+from .version import __version__
+
+EXAMPLES = """examples:
+  keras-bert-edge run model.tflite "a fine film"
+  keras-bert-edge run model.tflite "A man sleeps." --pair "Somebody rests." --json
+  keras-bert-edge run model.tflite < texts.txt            one text a line; a tab separates a pair
+  keras-bert-edge run qa.tflite "Who wrote it?" --context "It was written by Mary Shelley."
+  keras-bert-edge info model.tflite
+  keras-bert-edge bench model.tflite --length 16 64 128 --threads 2
+"""
+
+
+def main(arguments=None):
+    """Runs one command; returns the exit status: 0, 2 after a message on standard error, 130 or 141 after a signal."""
+    args = _parser().parse_args(arguments)
+    try:
+        args.command(args)
+        sys.stdout.flush()
+        return 0
+    except EdgeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        # The reader has gone. Python flushes standard output once more at exit; let that go nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+
+
+def _parser():
+    parser = argparse.ArgumentParser(
+        prog="keras-bert-edge",
+        description="Answers from BERT models in .tflite files that `keras-bert export` wrote.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"keras-bert-edge {__version__}")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    run = commands.add_parser(
+        "run", help="answer texts", description="Answers one text, or each line of standard input."
+    )
+    run.add_argument("model", metavar="MODEL", help="file that keras-bert export wrote")
+    run.add_argument("text", metavar="TEXT", nargs="?", help="the text; without it, lines of standard input")
+    run.add_argument("--pair", "--context", metavar="TEXT", help="second text of a pair, or the context of a question")
+    run.add_argument("--json", action="store_true", help="one JSON object a line")
+    run.add_argument("--threads", type=int, default=1, metavar="N", help="threads for one text (default 1)")
+    run.add_argument("--top-k", type=int, metavar="N", help="masked_lm: tokens for each mask (default 5)")
+    run.add_argument("--n-best", type=int, metavar="N", help="question_answering: answers to keep (default 20)")
+    run.add_argument("--max-answer-length", type=int, metavar="N", help="question_answering: in tokens (default 30)")
+    run.add_argument(
+        "--null-threshold",
+        type=float,
+        metavar="X",
+        help="question_answering: say (no answer) where its score exceeds the best answer's by more than X",
+    )
+    run.set_defaults(command=_run)
+
+    info = commands.add_parser("info", help="what a file holds", description="Verifies a file and shows what it holds.")
+    info.add_argument("model", metavar="MODEL")
+    info.add_argument("--json", action="store_true", help="one JSON object")
+    info.set_defaults(command=_info)
+
+    bench = commands.add_parser("bench", help="measure latency", description="Measures latency, cold start and memory.")
+    bench.add_argument("model", metavar="MODEL")
+    bench.add_argument("--length", type=int, nargs="+", metavar="N", help="tokens (default 16 32 64 128)")
+    bench.add_argument("--threads", type=int, default=1, metavar="N", help="threads for one text (default 1)")
+    bench.add_argument("--runs", type=int, default=200, metavar="N", help="timed calls for each length (default 200)")
+    bench.add_argument("--json", action="store_true", help="one JSON object")
+    bench.set_defaults(command=_bench)
+    return parser
+
+
+def _run(args):
+    from .model import load
+
+    with _quiet():
+        model = load(args.model, threads=args.threads)
+    names = ("top_k", "n_best", "max_answer_length", "null_threshold")
+    options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
+    # What a terminal or locale cannot show must not stop the answers.
+    sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+    if args.text is not None:
+        _print(model, model(args.text, args.pair, **options), args.json)
+        return
+    sys.stdin.reconfigure(encoding="utf-8", errors="replace", newline="\n")
+    if sys.stdin.isatty():
+        print("one text a line; Ctrl-D ends", file=sys.stderr)
+    for number, line in enumerate(sys.stdin, 1):
+        text, pair = line.rstrip("\r\n"), args.pair
+        if pair is None and model.reads_pairs and "\t" in text:
+            text, pair = text.split("\t", 1)
+        try:
+            result = model(text, pair, **options)
+        except EdgeError as error:
+            raise EdgeError(f"line {number}: {error}") from error
+        _print(model, result, args.json)
+
+
+def _print(model, result, as_json):
+    print(json.dumps(_plain(result), ensure_ascii=False) if as_json else model.describe(result), flush=True)
+
+
+def _info(args):
+    from .model import inspect
+
+    manifest, members = inspect(args.model)
+    facts = manifest._asdict()
+    facts["file_size"] = os.path.getsize(args.model)
+    facts["tokenizer_size"] = len(members["tokenizer.json"])
+    if args.json:
+        print(json.dumps(facts))
+        return
+    lengths = manifest.signatures
+    signatures = (
+        "any length" if None in lengths.values() else ", ".join(f"{k} ({v} tokens)" for k, v in lengths.items())
+    )
+    shown = ", ".join(manifest.labels[:20])
+    if len(manifest.labels) > 20:
+        shown += f" and {len(manifest.labels) - 20} more"
+    rows = [
+        ("file", f"{args.model}, {facts['file_size']:,} bytes, digest verified"),
+        ("task", manifest.task + (f" ({manifest.problem_type})" if manifest.problem_type else "")),
+        ("family", manifest.family),
+        ("labels", f"{len(manifest.labels)}: {shown}" if manifest.labels else "none"),
+        ("longest text", f"{manifest.max_length} tokens, special tokens included"),
+        ("signatures", signatures),
+        ("profile", manifest.profile),
+        ("recipe", manifest.recipe),
+        ("model", f"{manifest.model_size:,} bytes"),
+        ("tokenizer", f"{facts['tokenizer_size']:,} bytes"),
+        ("made with", ", ".join(f"{name} {version}" for name, version in manifest.versions.items())),
+    ]
+    for name, value in rows:
+        print(f"{name:<13} {value}")
+
+
+def _bench(args):
+    from . import bench
+
+    with _quiet():
+        report = bench.measure(args.model, args.length, args.threads, args.runs)
+    print(json.dumps(report) if args.json else bench.table(report))
+
+
+def _plain(value):
+    """Named tuples as dicts and arrays as lists, all the way down."""
+    if hasattr(value, "_asdict"):
+        return {name: _plain(item) for name, item in value._asdict().items()}
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+@contextlib.contextmanager
+def _quiet():
+    """Hides what the runtime's native code writes to standard error while it opens a model ("INFO: Created ...")."""
+    sys.stderr.flush()
+    saved = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(nowhere)

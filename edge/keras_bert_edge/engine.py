@@ -1,0 +1,184 @@
+"""Token ids in, output arrays out: the interpreter, run at a text's exact length or at the smallest that fits."""
+
+import math
+import threading
+from typing import Dict, List, NamedTuple
+
+import numpy as np
+
+from .errors import EdgeError
+from .runtime import open_interpreter, unusable
+
+# What the exporter's two profiles call their inputs -> what they hold.
+INPUT_ROLES = {
+    "token_ids": "token_ids",
+    "ids": "token_ids",
+    "segment_ids": "segment_ids",
+    "padding_mask": "padding_mask",
+    "mask": "padding_mask",
+}
+
+# Tasks whose outputs have a row for every token; rows of padding are cut off.
+ROW_TASKS = ("token_classification", "question_answering", "masked_lm")
+
+
+class Signature(NamedTuple):
+    """What the file says of one signature: tensor indices, shapes and the size of each output's last axis by name."""
+
+    inputs: Dict[str, int]
+    input_shapes: Dict[str, List[int]]
+    outputs: Dict[str, int]
+    output_widths: Dict[str, int]
+
+
+class Engine:
+    """An opened model. `run` may be called from any number of threads; calls wait for each other.
+
+    Attributes:
+      runtime: name of the distribution whose interpreter runs the model.
+      threads: threads that one call may use.
+      max_length: longest input in tokens.
+      uses_segments: whether the model reads segment ids.
+      output_widths: output name -> size of its last axis, as the file states it.
+    """
+
+    def __init__(self, path, manifest, threads=1):
+        """Opens and allocates.
+
+        Raises:
+          EdgeError: the runtime cannot run the model, or the model has not the signatures of its manifest.
+        """
+        self.threads = threads
+        self._path = path
+        self._lock = threading.Lock()
+        self.runtime, interpreter = open_interpreter(path, threads)
+        lengths = manifest.signatures
+        fixed = [length for length in lengths.values() if length is not None]
+        self.max_length = min([manifest.max_length, *([max(fixed)] if fixed else [])])
+        try:
+            signatures = {key: _read_signature(interpreter, key, path) for key in lengths}
+            if fixed:
+                self._call = _FixedLengths(interpreter, signatures, manifest)
+            else:
+                self._call = _AnyLength(interpreter, *signatures.values())
+        except (ValueError, RuntimeError) as error:
+            raise error if isinstance(error, EdgeError) else unusable(path, self.runtime, error) from error
+        first = next(iter(signatures.values()))
+        self.uses_segments = "segment_ids" in first.inputs
+        self.output_widths = first.output_widths
+
+    def run(self, token_ids, segment_ids=None):
+        """Outputs of one text.
+
+        Args:
+          token_ids: sequence of 1 to max_length ints.
+          segment_ids: sequence of as many ints, for models that read them; zeros when None.
+
+        Returns:
+          Output name -> float array with a leading axis of 1; arrays of their own, that later calls leave alone.
+
+        Raises:
+          EdgeError: the runtime failed, or the outputs are not finite.
+        """
+        try:
+            with self._lock:
+                outputs = self._call(token_ids, segment_ids)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            raise EdgeError(f"{self.runtime} failed on {len(token_ids)} tokens in {self._path}: {error}") from error
+        for name, value in outputs.items():
+            if not math.isfinite(value.sum()):
+                raise EdgeError(f"{self._path} gave an output {name} that is not finite")
+        return outputs
+
+    def run_encoding(self, encoding):
+        """Outputs of one `tokenizers.Encoding`."""
+        return self.run(encoding.ids, encoding.type_ids if self.uses_segments else None)
+
+
+def _read_signature(interpreter, key, path):
+    """The Signature called `key`. Plain data: a runner that stays alive forbids the interpreter to resize its inputs."""
+    present = interpreter.get_signature_list()
+    if key not in present:
+        raise EdgeError(f"{path} lacks the signature {key!r}; it has {', '.join(map(repr, sorted(present)))}")
+    runner = interpreter.get_signature_runner(key)
+    inputs, outputs = runner.get_input_details(), runner.get_output_details()
+    for name, details in inputs.items():
+        if name not in INPUT_ROLES or details["dtype"] != np.int32:
+            raise EdgeError(f"{path} has an input {name} of {details['dtype'].__name__}, which is not known")
+    for name, details in outputs.items():
+        if details["dtype"] != np.float32:
+            raise EdgeError(f"{path} has an output {name} of {details['dtype'].__name__}, and float32 was expected")
+    by_role = {INPUT_ROLES[name]: details for name, details in inputs.items()}
+    if "token_ids" not in by_role or len(by_role) != len(inputs):
+        raise EdgeError(f"{path} has the inputs {', '.join(sorted(inputs))}: one of them must be for token ids")
+    return Signature(
+        {role: details["index"] for role, details in by_role.items()},
+        {INPUT_ROLES[name]: details["shape"].tolist() for name, details in inputs.items()},
+        {name: details["index"] for name, details in outputs.items()},
+        {name: int(details["shape"][-1]) if len(details["shape"]) else 0 for name, details in outputs.items()},
+    )
+
+
+class _AnyLength:
+    """One signature of dynamic length: inputs are resized when the length changes, and nothing is padded."""
+
+    def __init__(self, interpreter, signature):
+        if "padding_mask" in signature.inputs:
+            raise ValueError("a signature of dynamic length has an input for a padding mask")
+        self._interpreter = interpreter
+        self._token_ids = signature.inputs["token_ids"]
+        self._segment_ids = signature.inputs.get("segment_ids")
+        self._inputs = list(signature.inputs.values())
+        self._outputs = signature.outputs
+        self._resize(1)  # finds unknown operations now, not at the first text
+
+    def _resize(self, length):
+        self._length = 0  # should the next lines fail, the next call starts over
+        for index in self._inputs:
+            self._interpreter.resize_tensor_input(index, (1, length), strict=True)
+        self._interpreter.allocate_tensors()
+        self._length = length
+
+    def __call__(self, token_ids, segment_ids):
+        interpreter = self._interpreter
+        length = len(token_ids)
+        if length != self._length:
+            self._resize(length)
+        interpreter.set_tensor(self._token_ids, np.array([token_ids], np.int32))
+        if self._segment_ids is not None:
+            segments = np.zeros((1, length), np.int32) if segment_ids is None else np.array([segment_ids], np.int32)
+            interpreter.set_tensor(self._segment_ids, segments)
+        interpreter.invoke()
+        return {name: interpreter.get_tensor(index) for name, index in self._outputs.items()}
+
+
+class _FixedLengths:
+    """Signatures of fixed lengths: the smallest that fits, padded, with a mask that hides the padding."""
+
+    def __init__(self, interpreter, signatures, manifest):
+        self._pad_token_id = manifest.pad_token_id
+        self._has_rows = manifest.task in ROW_TASKS
+        self._signatures = []
+        for key, length in sorted(manifest.signatures.items(), key=lambda item: item[1]):
+            for role, shape in signatures[key].input_shapes.items():
+                if shape != [1, length]:
+                    raise ValueError(
+                        f"the signature {key!r} has the input {role} {shape} where [1, {length}] was stated"
+                    )
+            runner = interpreter.get_signature_runner(key)
+            roles = {name: INPUT_ROLES[name] for name in runner.get_input_details()}
+            self._signatures.append((length, runner, roles))
+        self([self._pad_token_id], None)  # finds unknown operations now, not at the first text
+
+    def __call__(self, token_ids, segment_ids):
+        used = len(token_ids)
+        length, runner, roles = next(row for row in self._signatures if used <= row[0])
+        values = {role: np.zeros((1, length), np.int32) for role in roles.values()}
+        values["token_ids"][0, used:] = self._pad_token_id
+        values["token_ids"][0, :used] = token_ids
+        if "padding_mask" in values:
+            values["padding_mask"][0, :used] = 1
+        if segment_ids is not None and "segment_ids" in values:
+            values["segment_ids"][0, :used] = segment_ids
+        outputs = runner(**{name: values[role] for name, role in roles.items()})
+        return {name: value[:, :used] for name, value in outputs.items()} if self._has_rows else outputs

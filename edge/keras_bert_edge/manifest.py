@@ -1,0 +1,118 @@
+"""config.json of an exported file: what the model does and how it is called, each field checked before it is used."""
+
+import json
+import math
+from typing import Dict, List, NamedTuple, Optional
+
+from .errors import EdgeError
+
+FORMAT = "keras-bert-edge"
+FORMAT_VERSION = 1
+TASKS = ("sequence_classification", "token_classification", "question_answering", "sentence_embedding", "masked_lm")
+PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
+LABELLED_TASKS = ("sequence_classification", "token_classification")
+
+# Special tokens of a RoBERTa pair, and some text: anything shorter is no model for texts.
+MIN_LENGTH = 8
+MAX_LENGTH = 1 << 20
+
+
+class Manifest(NamedTuple):
+    """The checked fields of config.json; lengths are tokens, special tokens included."""
+
+    task: str
+    family: str
+    labels: List[str]
+    problem_type: Optional[str]
+    max_length: int
+    pad_token_id: int
+    signatures: Dict[str, Optional[int]]
+    profile: str
+    recipe: str
+    model_size: int
+    versions: Dict[str, str]
+
+
+def parse_manifest(content, path):
+    """Manifest from the bytes of config.json.
+
+    Raises:
+      EdgeError: not JSON, another format, a newer format version, or a field of the wrong kind; names field and file.
+    """
+    try:
+        config = json.loads(content.decode("utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise EdgeError(f"config.json in {path} is not JSON: {error}") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise EdgeError(
+            f"config.json in {path} is not of the format {FORMAT!r}: the file was not exported by keras-bert"
+        )
+    version = config.get("format_version")
+    if not _is_integer(version, 1, math.inf):
+        raise _wrong(path, "format_version", "a positive integer", version)
+    if version > FORMAT_VERSION:
+        raise EdgeError(
+            f"{path} has the newer format {version}, and this keras-bert-edge reads up to {FORMAT_VERSION}:"
+            " upgrade keras-bert-edge"
+        )
+
+    def take(name, expected, accepts, default=None):
+        value = config.get(name, default)
+        if not accepts(value):
+            raise _wrong(path, name, expected, value)
+        return value
+
+    task = take("task", f"one of {', '.join(TASKS)}", lambda value: value in TASKS)
+    labels = take("labels", "a list of different strings", _are_labels, [])
+    if task in LABELLED_TASKS and not labels:
+        raise _wrong(path, "labels", f"at least one label for {task}", labels)
+    problem_type = take(
+        "problem_type", f"one of {', '.join(PROBLEM_TYPES)}", lambda value: value in (None, *PROBLEM_TYPES)
+    )
+    if task == "sequence_classification" and problem_type is None:
+        raise _wrong(path, "problem_type", f"one of {', '.join(PROBLEM_TYPES)}", None)
+    if problem_type == "regression" and len(labels) != 1:
+        raise _wrong(path, "labels", "one name for the one value of a regression", labels)
+    length = f"an integer from {MIN_LENGTH} to {MAX_LENGTH}"
+    return Manifest(
+        task=task,
+        labels=labels,
+        problem_type=problem_type,
+        max_length=take("max_length", length, lambda value: _is_integer(value, MIN_LENGTH, MAX_LENGTH)),
+        pad_token_id=take("pad_token_id", "a token id", lambda value: _is_integer(value, 0, 2**31 - 1)),
+        signatures=take(
+            "signatures", "one signature of dynamic length (null) or several of fixed lengths", _are_signatures
+        ),
+        model_size=take("model_size", "the size of the model in bytes", lambda value: _is_integer(value, 1, math.inf)),
+        versions=take("versions", "names with versions", _are_versions, {}),
+        **{name: take(name, "a string", _is_string, "") for name in ("family", "profile", "recipe")},
+    )
+
+
+def _is_string(value):
+    return isinstance(value, str)
+
+
+def _is_integer(value, low, high):
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _are_labels(value):
+    return isinstance(value, list) and all(map(_is_string, value)) and len(set(value)) == len(value)
+
+
+def _are_versions(value):
+    return isinstance(value, dict) and all(map(_is_string, value.values()))
+
+
+def _are_signatures(value):
+    if not isinstance(value, dict) or not value:
+        return False
+    lengths = list(value.values())
+    return lengths == [None] or all(_is_integer(length, MIN_LENGTH, MAX_LENGTH) for length in lengths)
+
+
+def _wrong(path, name, expected, value):
+    shown = json.dumps(value)
+    shown = shown if len(shown) <= 80 else shown[:77] + "..."
+    return EdgeError(f"config.json in {path}: {name} must be {expected}, not {shown}")
