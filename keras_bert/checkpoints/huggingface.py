@@ -1,0 +1,94 @@
+"""Hugging Face directories: config.json and safetensors, whole or in shards."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+from collections.abc import Mapping
+
+import numpy as np
+import safetensors
+from safetensors.numpy import save_file
+
+from ..errors import CheckpointError
+from .config_json import parse_config, read_json
+from .names import HUGGINGFACE
+from .source import Checkpoint
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+_OLD_NORM_NAMES = {".gamma": ".weight", ".beta": ".bias"}
+
+
+def is_huggingface(path: pathlib.Path) -> bool:
+    """Whether the directory holds a Hugging Face checkpoint (readable or not)."""
+    return (path / "config.json").exists()
+
+
+def open_huggingface(path: pathlib.Path) -> Checkpoint:
+    """Open a directory; tensors are read when asked for.
+
+    Raises:
+        CheckpointError: a file is missing or broken, or of a kind that is not read.
+    """
+    raw = read_json(path / "config.json")
+    family, config = parse_config(raw, path / "config.json")
+    files: dict[str, safetensors.safe_open] = {}
+    for file in _weight_files(path):
+        try:
+            opened = safetensors.safe_open(str(file), framework="numpy")
+            files.update(dict.fromkeys(opened.keys(), opened))
+        except (safetensors.SafetensorError, OSError) as error:
+            raise CheckpointError(f"{file} is not a readable safetensors file: {error}") from error
+    names = family.huggingface
+    tensors = {_plain_name(name, names.prefix): name for name in files}
+    if len(tensors) != len(files):
+        raise CheckpointError(f"{path}: some tensors are there twice, with and without the prefix {names.prefix}")
+
+    def shape(name: str) -> tuple[int, ...]:
+        return tuple(files[name].get_slice(name).get_shape())
+
+    def read(name: str) -> np.ndarray:
+        try:
+            return files[name].get_tensor(name)
+        except (safetensors.SafetensorError, TypeError) as error:
+            raise CheckpointError(f"{path}: tensor {name} cannot be read: {error}") from error
+
+    return Checkpoint(path, raw, family, config, names, HUGGINGFACE, tensors, shape, read)
+
+
+def _weight_files(path: pathlib.Path) -> list[pathlib.Path]:
+    if (path / WEIGHTS).exists():
+        return [path / WEIGHTS]
+    if (path / INDEX).exists():
+        shards = read_json(path / INDEX).get("weight_map")
+        if not isinstance(shards, dict) or not shards:
+            raise CheckpointError(f"{path / INDEX}: expected a weight_map from tensor to file")
+        files = [path / str(name) for name in sorted(set(shards.values()))]
+        for file in files:
+            if file.parent != path:
+                raise CheckpointError(f"{path / INDEX}: shard {file.name} lies outside the checkpoint")
+            if not file.exists():
+                raise CheckpointError(f"{file} is missing: {INDEX} names it")
+        return files
+    if (path / "pytorch_model.bin").exists():
+        raise CheckpointError(
+            f"{path / 'pytorch_model.bin'} is a pickle, which can run code when it is opened, so it is not read. "
+            f"Where you trust it: AutoModel.from_pretrained(...).save_pretrained(..., safe_serialization=True) of "
+            f"transformers writes {WEIGHTS}"
+        )
+    raise CheckpointError(f"{path / WEIGHTS} is missing")
+
+
+def _plain_name(name: str, prefix: str) -> str:
+    """Without the family's prefix, LayerNorm scale and shift as they are spelled today."""
+    name = name.removeprefix(prefix)
+    for old, new in _OLD_NORM_NAMES.items():
+        if name.endswith(old):
+            return name.removesuffix(old) + new
+    return name
+
+
+def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray]) -> None:
+    """Write `model.safetensors` as `transformers` expects it."""
+    save_file(dict(tensors), os.fspath(path), metadata={"format": "pt"})

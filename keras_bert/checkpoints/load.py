@@ -1,0 +1,207 @@
+"""From a checkpoint directory to a model, every tensor accounted for."""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import pathlib
+from typing import Any
+
+import numpy as np
+
+from ..errors import CheckpointError
+from ..layers import about_to_load
+from ..layers.initializers import weight_initializer
+from .huggingface import is_huggingface, open_huggingface
+from .names import Slot, encoder_slots, head_slots, is_other_head
+from .sentence import read_pooling
+from .source import Checkpoint
+from .tf1 import is_tf1, open_tf1
+
+logger = logging.getLogger("keras_bert")
+
+
+def open_checkpoint(path: str | os.PathLike[str]) -> Checkpoint:
+    """Open a directory in whichever format it holds.
+
+    Raises:
+        CheckpointError: there is no such directory, or no checkpoint in it.
+    """
+    path = pathlib.Path(path)
+    if not path.is_dir():
+        raise CheckpointError(f"{path} is not a directory; expected one with a checkpoint")
+    if is_huggingface(path):
+        return open_huggingface(path)
+    if is_tf1(path):
+        return open_tf1(path)
+    raise CheckpointError(f"{path} holds no checkpoint: expected config.json, or bert_config.json and *.ckpt.index")
+
+
+def load_encoder(
+    cls: Any, path: str | os.PathLike[str], *, pooler: bool | None = None, dtype: Any = None, **changes: Any
+) -> Any:
+    """`Encoder.from_pretrained`."""
+    checkpoint = open_checkpoint(path)
+    if pooler is None:
+        pooler = bool(checkpoint.names.pooler) and _has(checkpoint, checkpoint.names.pooler)
+    with about_to_load():
+        encoder = cls(checkpoint.config.replace(pooler=pooler, **changes), dtype=dtype)
+    slots = encoder_slots(encoder, checkpoint.names, checkpoint.dialect)
+    new = _load(slots, checkpoint, skip_heads=True)
+    _start_new(encoder, new)
+    return encoder
+
+
+def load_task(
+    cls: Any, path: str | os.PathLike[str], *, dtype: Any = None, new_head: bool = False, **options: Any
+) -> Any:
+    """`Task.from_pretrained`."""
+    from ..config import EncoderConfig
+    from ..models import Encoder
+
+    checkpoint = open_checkpoint(path)
+    changes = {key: options.pop(key) for key in list(options) if key in EncoderConfig.__dataclass_fields__}
+    has_head = not new_head and _has_head(cls, checkpoint)
+    options = {**_saved_options(cls, checkpoint, has_head), **options}
+    if "tokenizer" not in options:
+        options["tokenizer"] = _tokenizer(checkpoint)
+    if options["tokenizer"] is not None:
+        options["tokenizer"].check_vocabulary(checkpoint.config.vocab_size)
+    config = checkpoint.config.replace(pooler=cls.needs_pooler(checkpoint.family), **changes)
+    with about_to_load():
+        model = cls(Encoder(config, dtype=dtype), **options)
+    slots = encoder_slots(model.encoder, checkpoint.names, checkpoint.dialect)
+    slots += head_slots(model, checkpoint.names, checkpoint.dialect)
+    model.new_parts = _load(slots, checkpoint, skip_heads=not has_head)
+    _start_new(model, model.new_parts)
+    return model
+
+
+def _tokenizer(checkpoint: Checkpoint) -> Any:
+    """The tokenizer that lies beside the weights, or None."""
+    from ..tokenizers import Tokenizer
+
+    files = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
+    return Tokenizer.from_pretrained(checkpoint.path) if any((checkpoint.path / f).exists() for f in files) else None
+
+
+def _has_head(cls: Any, checkpoint: Checkpoint) -> bool:
+    """Whether the checkpoint's head is this task's: heads of different tasks can share a tensor name."""
+    names = checkpoint.names.heads.get(cls.task, {})
+    if not names or not _has(checkpoint, names):
+        return False
+    architecture = checkpoint.architecture
+    known = checkpoint.family.architectures
+    owner = next((task for task, name in known.items() if name == architecture), None)
+    return (
+        owner is None
+        or owner == cls.task
+        or not set(names) <= set(checkpoint.names.heads.get(owner, {}))
+        or ({owner, cls.task} <= {"masked_lm", "pretraining"})
+    )
+
+
+def _has(checkpoint: Checkpoint, stems: Any) -> bool:
+    """Whether any tensor of these names is there."""
+    return any(
+        name == stem or name.startswith((f"{stem}.", f"{stem}/")) for stem in stems for name in checkpoint.tensors
+    )
+
+
+def _saved_options(cls: Any, checkpoint: Checkpoint, has_head: bool) -> dict[str, Any]:
+    """Labels, problem type and pooling that the checkpoint was saved with."""
+    raw = checkpoint.raw_config
+    options: dict[str, Any] = {}
+    if cls.task == "sentence_embedding":
+        options = read_pooling(checkpoint.path)
+    if has_head and cls.task in ("sequence_classification", "token_classification"):
+        head = checkpoint.tensors.get("classifier.bias") or checkpoint.tensors.get("classifier.out_proj.bias")
+        count = checkpoint.shape(head)[0] if head else len(raw.get("id2label") or {}) or 2
+        labels = raw.get("id2label") or {str(i): f"LABEL_{i}" for i in range(count)}
+        try:
+            options["labels"] = [labels.get(str(i), labels.get(i)) for i in range(len(labels))]
+        except AttributeError:
+            options["labels"] = []
+        if len(options["labels"]) != count or None in options["labels"]:
+            raise CheckpointError(f"{checkpoint.path}: id2label names {len(labels)} labels, the head has {count}")
+        if cls.task == "sequence_classification" and raw.get("problem_type"):
+            options["problem_type"] = raw["problem_type"]
+    return options
+
+
+def _load(slots: list[Slot], checkpoint: Checkpoint, *, skip_heads: bool) -> tuple[str, ...]:
+    """Fill the variables; return the parts the checkpoint does not hold.
+
+    Raises:
+        CheckpointError: naming every tensor that is missing, left over or misshapen, or the first that is broken.
+    """
+    available = _resolve_ties(checkpoint)
+    wanted = [slot for slot in slots if not (skip_heads and "head" in slot.part)]
+    held = {slot.part for slot in wanted if slot.name in available}
+    new = tuple(sorted({slot.part for slot in slots} - held - {"encoder"}))
+    problems = []
+    for slot in wanted:
+        if slot.part in new:
+            continue
+        stored = available.get(slot.name)
+        if stored is None:
+            problems.append(f"missing {slot.name} {list(slot.shape)}")
+        elif checkpoint.shape(stored) != slot.shape:
+            came = list(checkpoint.shape(stored))
+            problems.append(f"{stored} has shape {came}, expected {list(slot.shape)}")
+    names = {slot.name for slot in slots}
+    for name in available:
+        if name not in names and not is_other_head(name, checkpoint.names):
+            problems.append(f"left over {available[name]} {list(checkpoint.shape(available[name]))}")
+    if problems:
+        listed = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
+        raise CheckpointError(f"{checkpoint.path} does not fit a {checkpoint.family.name} model: {listed}")
+    for slot in wanted:
+        if slot.part not in new:
+            slot.variable.assign(_values(checkpoint, available[slot.name], slot.transposed))
+    if new:
+        logger.info("%s holds no %s: it starts new and must be trained", checkpoint.path, " and no ".join(new))
+    return new
+
+
+def _resolve_ties(checkpoint: Checkpoint) -> dict[str, str]:
+    """Names to be placed: without buffers, and without second copies once they proved to be copies."""
+    names = checkpoint.names
+    available = {
+        name: stored
+        for name, stored in checkpoint.tensors.items()
+        if not name.endswith(tuple(names.ignored) or ("\0",))
+    }
+    for copy, original in names.tied.items():
+        if copy not in available:
+            continue
+        stored = available.pop(copy)
+        if original not in available:
+            available[original] = stored
+        elif not np.array_equal(checkpoint.read(stored), checkpoint.read(available[original])):
+            raise CheckpointError(
+                f"{checkpoint.path}: {stored} differs from {available[original]}; expected the decoder tied to the "
+                "token table"
+            )
+    return available
+
+
+def _values(checkpoint: Checkpoint, name: str, transposed: bool) -> np.ndarray:
+    array = checkpoint.read(name)
+    if not np.issubdtype(array.dtype, np.floating) and "float" not in str(array.dtype):
+        raise CheckpointError(f"{checkpoint.path}: {name} holds {array.dtype}, expected floating point")
+    if not math.isfinite(float(array.sum(dtype=np.float32))):
+        raise CheckpointError(f"{checkpoint.path}: {name} holds values that are not finite")
+    return array.astype(np.float32, copy=False).T if transposed else array.astype(np.float32, copy=False)
+
+
+def _start_new(model: Any, parts: tuple[str, ...]) -> None:
+    """Draw the kernels of parts that no checkpoint gave; they were left at zero when the model was built."""
+    for part in parts:
+        owner = getattr(model, "encoder", model) if part == "encoder.pooler" else model
+        layer = getattr(owner, part.rpartition(".")[2])
+        draw = weight_initializer(model.config.initializer_range)
+        for variable in layer.trainable_variables:
+            if len(variable.shape) == 2:
+                variable.assign(draw(variable.shape, variable.dtype))

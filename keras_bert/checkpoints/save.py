@@ -1,0 +1,59 @@
+"""From a model to a Hugging Face directory that `transformers` opens."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..files import atomic_directory, atomic_write_json
+from ..models.families import get_family
+from .config_json import write_config
+from .huggingface import WEIGHTS, write_tensors
+from .names import HUGGINGFACE, Slot, encoder_slots, head_slots
+from .sentence import write_pooling
+
+
+def save(model: Any, path: str | os.PathLike[str], *, tokenizer: Any = None) -> None:
+    """Write config.json, model.safetensors and the tokenizer of an `Encoder` or a task model, whole or not at all."""
+    config = model.config
+    family = get_family(config.family)
+    task = getattr(model, "task", "encoder")
+    names = family.huggingface
+    encoder = getattr(model, "encoder", model)
+    architecture = family.architectures.get(task, family.architectures["masked_lm"])
+    prefix = "" if architecture == family.architectures["encoder"] else names.prefix
+    tensors = {prefix + slot.name: _values(slot) for slot in encoder_slots(encoder, names, HUGGINGFACE)}
+    if encoder is not model:
+        task_names = head_slots(model, names, HUGGINGFACE)
+        tensors.update({slot.name: _values(slot) for slot in task_names})
+    raw = write_config(config, architecture)
+    raw.update(_labels(model))
+    with atomic_directory(path) as folder:
+        atomic_write_json(folder / "config.json", raw)
+        write_tensors(folder / WEIGHTS, tensors)
+        if tokenizer is not None:
+            tokenizer.save(folder, family=family.name)
+        if task == "sentence_embedding":
+            write_pooling(folder, model)
+
+
+def _values(slot: Slot) -> np.ndarray:
+    values = keras.ops.convert_to_numpy(slot.variable.value).astype(np.float32, copy=False)
+    return np.ascontiguousarray(values.T if slot.transposed else values)
+
+
+def _labels(model: Any) -> dict[str, Any]:
+    """`id2label`, `label2id` and `problem_type` of a task with labels."""
+    labels = getattr(model, "labels", None)
+    if labels is None:
+        return {}
+    raw: dict[str, Any] = {
+        "id2label": {str(i): label for i, label in enumerate(labels)},
+        "label2id": {label: i for i, label in enumerate(labels)},
+    }
+    if hasattr(model, "problem_type"):
+        raw["problem_type"] = model.problem_type
+    return raw

@@ -1,0 +1,47 @@
+"""The small files beside a sentence-transformers checkpoint that say how vectors are pooled."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+from ..errors import CheckpointError
+from ..files import atomic_write_json
+from .config_json import read_json
+
+_MODES = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
+
+
+def read_pooling(path: pathlib.Path) -> dict[str, Any]:
+    """`pooling` and `normalize` as the directory says; nothing where it does not.
+
+    Raises:
+        CheckpointError: it says something else than mean or cls.
+    """
+    file = path / "1_Pooling" / "config.json"
+    if not file.exists():
+        return {}
+    raw = read_json(file)
+    mode = raw.get("pooling_mode")
+    modes = [mode] if mode else [name for name, key in _MODES.items() if raw.get(key)]
+    if len(modes) != 1 or modes[0] not in _MODES:
+        raise CheckpointError(f"{file}: expected mean or cls pooling, got {mode or raw}")
+    modules = path / "modules.json"
+    normalize = modules.exists() and "Normalize" in modules.read_text(encoding="utf-8")
+    return {"pooling": modes[0], "normalize": normalize}
+
+
+def write_pooling(path: pathlib.Path, model: Any) -> None:
+    """Write the files, so that sentence-transformers opens the directory too."""
+    stages = [("0", "", "Transformer"), ("1", "1_Pooling", "Pooling")]
+    stages += [("2", "2_Normalize", "Normalize")] if model.normalize else []
+    modules = [
+        {"idx": int(i), "name": i, "path": folder, "type": f"sentence_transformers.models.{kind}"}
+        for i, folder, kind in stages
+    ]
+    # A plain list, as sentence-transformers reads it.
+    atomic_write_json(path / "modules.json", modules)
+    atomic_write_json(path / "sentence_bert_config.json", {"max_seq_length": model.config.max_positions})
+    pooling = {"word_embedding_dimension": model.config.hidden_size}
+    pooling.update({key: model.pooling == name for name, key in _MODES.items()})
+    atomic_write_json(path / "1_Pooling" / "config.json", pooling)

@@ -1,0 +1,86 @@
+"""Multi-head self-attention from four plain Dense layers."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..config import EncoderConfig
+from .initializers import weight_initializer
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class AttentionBias(keras.layers.Layer):
+    """Padding mask `[batch, length]` (1 text, 0 padding) to a bias `[batch, 1, 1, length]` added to the scores."""
+
+    def call(self, padding_mask: Any) -> Any:
+        # Two expand_dims, not [:, None, None, :]: a strided slice with new axes breaks TFLite conversion at dynamic
+        # length. Finite, so that a row of padding alone gives no NaN; float16 ends at 65504.
+        hidden = -3e4 if self.compute_dtype == "float16" else -1e9
+        mask = ops.expand_dims(ops.expand_dims(ops.cast(padding_mask, self.compute_dtype), 1), 1)
+        return (1 - mask) * hidden
+
+    def compute_output_shape(self, input_shape: tuple) -> tuple:
+        return (input_shape[0], 1, 1, input_shape[1])
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class SelfAttention(keras.layers.Layer):
+    """`[batch, length, hidden_size]` to the same shape (Transformer paper, section 3.2.2).
+
+    Attributes:
+        query, key, value, out: Dense layers `hidden_size -> hidden_size`, heads side by side in the columns.
+    """
+
+    def __init__(self, config: EncoderConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        self.query, self.key, self.value, self.out = (
+            keras.layers.Dense(
+                config.hidden_size,
+                kernel_initializer=weight_initializer(config.initializer_range),
+                dtype=self.dtype_policy,
+                name=name,
+            )
+            for name in ("query", "key", "value", "out")
+        )
+        self.dropout = keras.layers.Dropout(config.attention_dropout, dtype=self.dtype_policy)
+
+    def build(self, input_shape: tuple) -> None:
+        for dense in (self.query, self.key, self.value, self.out):
+            dense.build((None, None, self.config.hidden_size))
+
+    def call(self, x: Any, attention_bias: Any, training: bool | None = None) -> Any:
+        return self.attend(x, attention_bias, training=training)[0]
+
+    def attend(self, x: Any, attention_bias: Any, training: bool | None = None) -> tuple[Any, Any]:
+        """The output `[batch, length, hidden_size]` and the probabilities `[batch, heads, length, length]`.
+
+        `attention_bias` is added to the scores; any shape that broadcasts to theirs.
+        """
+        config = self.config
+        batch, length = ops.shape(x)[0], ops.shape(x)[1]
+        size = config.hidden_size // config.num_heads
+
+        def heads(dense: keras.layers.Dense) -> Any:
+            return ops.transpose(ops.reshape(dense(x), (batch, length, config.num_heads, size)), (0, 2, 1, 3))
+
+        query = heads(self.query) * (1 / math.sqrt(size))
+        scores = ops.matmul(query, ops.transpose(heads(self.key), (0, 1, 3, 2)))
+        probabilities = ops.softmax(scores + attention_bias, axis=-1)
+        context = ops.matmul(self.dropout(probabilities, training=training), heads(self.value))
+        context = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, config.hidden_size))
+        return self.out(context), probabilities
+
+    def compute_output_shape(self, x_shape: tuple, attention_bias_shape: tuple | None = None) -> tuple:
+        return x_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> SelfAttention:
+        return cls(**{**config, "config": EncoderConfig.from_dict(config["config"])})

@@ -1,0 +1,73 @@
+"""One Transformer block: self-attention and feed-forward, each with a residual and LayerNorm after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..config import EncoderConfig
+from .attention import SelfAttention
+from .initializers import weight_initializer
+
+
+def activation(name: str) -> Any:
+    """The function of an `EncoderConfig.activation`: erf GELU, tanh GELU (GELU paper, section 2) or ReLU."""
+    functions = {
+        "gelu": lambda x: ops.gelu(x, approximate=False),
+        "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
+        "relu": ops.relu,
+    }
+    return functions[name]
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class TransformerBlock(keras.layers.Layer):
+    """`[batch, length, hidden_size]` to the same shape, post-LayerNorm (Transformer paper, section 3.1).
+
+    Attributes:
+        attention: `SelfAttention`; attention_norm: LayerNorm after its residual.
+        feedforward_in, feedforward_out: Dense `hidden_size -> intermediate_size -> hidden_size`.
+        output_norm: LayerNorm after the second residual.
+    """
+
+    def __init__(self, config: EncoderConfig, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.config = config
+        policy = self.dtype_policy
+        self.attention = SelfAttention(config, dtype=policy, name="attention")
+        self.attention_norm, self.output_norm = (
+            keras.layers.LayerNormalization(epsilon=config.layer_norm_epsilon, dtype=policy, name=name)
+            for name in ("attention_norm", "output_norm")
+        )
+        self.feedforward_in, self.feedforward_out = (
+            keras.layers.Dense(
+                size, kernel_initializer=weight_initializer(config.initializer_range), dtype=policy, name=name
+            )
+            for size, name in ((config.intermediate_size, "feedforward_in"), (config.hidden_size, "feedforward_out"))
+        )
+        self.activation = activation(config.activation)
+        self.dropout = keras.layers.Dropout(config.hidden_dropout, dtype=policy)
+
+    def build(self, input_shape: tuple) -> None:
+        shape = (None, None, self.config.hidden_size)
+        for layer in (self.attention, self.attention_norm, self.feedforward_in, self.output_norm):
+            layer.build(shape)
+        self.feedforward_out.build((None, None, self.config.intermediate_size))
+
+    def call(self, x: Any, attention_bias: Any, training: bool | None = None) -> Any:
+        attended = self.attention(x, attention_bias, training=training)
+        x = self.attention_norm(x + self.dropout(attended, training=training))
+        hidden = self.feedforward_out(self.activation(self.feedforward_in(x)))
+        return self.output_norm(x + self.dropout(hidden, training=training))
+
+    def compute_output_shape(self, x_shape: tuple, attention_bias_shape: tuple | None = None) -> tuple:
+        return x_shape
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "config": self.config.to_dict()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> TransformerBlock:
+        return cls(**{**config, "config": EncoderConfig.from_dict(config["config"])})

@@ -1,0 +1,84 @@
+"""The inputs of every model: `token_ids`, `padding_mask` and, where the family has segments, `segment_ids`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from ..config import EncoderConfig
+from ..errors import InputError
+
+
+def model_inputs(config: EncoderConfig) -> dict[str, keras.KerasTensor]:
+    """Symbolic inputs, int32 `[batch, length]` each, both of any size."""
+    names = ["token_ids", "padding_mask", *(["segment_ids"] if config.uses_segments else [])]
+    return {name: keras.Input((None,), dtype="int32", name=name) for name in names}
+
+
+def complete_inputs(config: EncoderConfig, inputs: Any) -> Any:
+    """`inputs` checked, with what follows from the token ids filled in: no padding but pad tokens, segment 0.
+
+    Raises:
+        InputError: an input the model does not have, ids outside the vocabulary, a text longer than the positions,
+            or shapes that differ.
+    """
+    if not isinstance(inputs, Mapping):
+        return inputs
+    known = {"token_ids", "padding_mask", *(("segment_ids",) if config.uses_segments else ())}
+    if unknown := sorted(set(inputs) - known):
+        hint = f"; {config.family} models have no segments" if "segment_ids" in unknown else ""
+        raise InputError(f"unknown input {', '.join(unknown)}: this model takes {', '.join(sorted(known))}{hint}")
+    if "token_ids" not in inputs:
+        raise InputError(f"the input token_ids is missing: got {', '.join(sorted(inputs)) or 'nothing'}")
+    inputs = dict(inputs)
+    ids = inputs["token_ids"]
+    _check_values("token_ids", ids, config.vocab_size, "the vocabulary")
+    if config.uses_segments:
+        _check_values("segment_ids", inputs.setdefault("segment_ids", _like(ids, ops.zeros_like)), config.num_segments)
+    inputs.setdefault("padding_mask", _like(ids, lambda x: ops.cast(ops.not_equal(x, config.pad_token_id), "int32")))
+    length = ids.shape[-1] if hasattr(ids, "shape") and len(ids.shape) > 1 else None
+    if length is not None and length > config.max_positions:
+        raise InputError(f"{length} tokens are too long: this model has {config.max_positions} positions")
+    for name, value in inputs.items():
+        if isinstance(value, np.ndarray) and isinstance(ids, np.ndarray) and value.shape != ids.shape:
+            raise InputError(f"{name} has shape {value.shape}, expected {ids.shape}, the shape of token_ids")
+    return inputs
+
+
+def _like(ids: Any, function: Any) -> Any:
+    """`function(ids)`, in NumPy where the ids are (so that `fit` and `predict` can slice all inputs alike)."""
+    result = function(ids)
+    return ops.convert_to_numpy(result) if isinstance(ids, np.ndarray) else result
+
+
+def _check_values(name: str, values: Any, rows: int, table: str = "the segment table") -> None:
+    """Ids outside a table would gather zeros or garbage on some devices; on the host they can be found."""
+    if not isinstance(values, np.ndarray) or not values.size:
+        return
+    if not np.issubdtype(values.dtype, np.integer):
+        raise InputError(f"{name} must be whole numbers, got dtype {values.dtype}")
+    low, high = int(values.min()), int(values.max())
+    if low < 0 or high >= rows:
+        raise InputError(f"{name} holds {low if low < 0 else high}, outside {table} of {rows} rows")
+
+
+class CheckedModel(keras.Model):
+    """A model over `EncoderConfig` inputs that checks and completes what it is called with."""
+
+    config: EncoderConfig
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().__call__(complete_inputs(self.config, inputs), *args, **kwargs)
+
+    def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        return super().fit(complete_inputs(self.config, x), *args, **kwargs)
+
+    def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
+        return super().evaluate(complete_inputs(self.config, x), *args, **kwargs)
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
+        return super().predict(complete_inputs(self.config, x), *args, **kwargs)

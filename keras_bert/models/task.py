@@ -1,0 +1,125 @@
+"""What all task models share: an encoder, a head, a tokenizer, and the way from and to a checkpoint."""
+
+from __future__ import annotations
+
+import os
+from typing import Any, ClassVar
+
+import keras
+
+from ..config import EncoderConfig
+from ..errors import ConfigError
+from .encoder import Encoder
+from .families import get_family
+from .family import Family
+from .inputs import CheckedModel
+
+
+class Task(CheckedModel):
+    """A functional model: encoder plus head.
+
+    Attributes:
+        task: the task's name, also in exported files.
+        encoder: the `Encoder`. head: the head's layer, or None. sentence_head: that of a second, sentence objective.
+        tokenizer: the `Tokenizer` the model was loaded with, or None.
+        config: the encoder's `EncoderConfig`.
+        new_parts: parts that no checkpoint gave and that must be trained: `head`, `sentence_head`, `encoder.pooler`.
+    """
+
+    task: ClassVar[str]
+
+    def __init__(
+        self,
+        encoder: Encoder,
+        outputs: Any,
+        *,
+        head: Any = None,
+        sentence_head: Any = None,
+        tokenizer: Any = None,
+        name: str | None = None,
+    ) -> None:
+        super().__init__(inputs=encoder.input, outputs=outputs, name=name or self.task)
+        self.encoder, self.head, self.sentence_head = encoder, head, sentence_head
+        self.config = encoder.config
+        self.tokenizer = tokenizer
+        self.new_parts: tuple[str, ...] = ()
+
+    @classmethod
+    def needs_pooler(cls, family: Family) -> bool:
+        """Whether this task's published head reads the pooled output in that family."""
+        return False
+
+    @classmethod
+    def from_pretrained(cls, path: str | os.PathLike[str], **options: Any) -> Any:
+        """Read a checkpoint directory (Hugging Face or Google TF1); a head it does not hold starts new.
+
+        Args:
+            path: the directory; its tokenizer, where it has one, becomes `model.tokenizer`.
+            options: arguments of the class (`labels`, ...), `dtype`, `EncoderConfig` fields to change, or
+                `new_head=True` to leave the checkpoint's head unread and start a new one.
+
+        Raises:
+            CheckpointError: files or tensors are missing, left over, misshapen or broken; the message names them.
+        """
+        from ..checkpoints import load_task
+
+        return load_task(cls, path, **options)
+
+    def save_pretrained(self, path: str | os.PathLike[str]) -> None:
+        """Write a Hugging Face checkpoint: config.json, model.safetensors and the tokenizer's files."""
+        from ..checkpoints import save
+
+        save(self, path, tokenizer=self.tokenizer)
+
+    def head_config(self) -> dict[str, Any]:
+        """Arguments of the class beside encoder and name, for saving."""
+        return {}
+
+    def get_config(self) -> dict[str, Any]:
+        encoder = keras.saving.serialize_keras_object(self.encoder)
+        return {"encoder": encoder, "name": self.name, **self.head_config()}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> Any:
+        return cls(**{**config, "encoder": keras.saving.deserialize_keras_object(config["encoder"])})
+
+
+class LabelledTask(Task):
+    """A task whose outputs have names.
+
+    Attributes:
+        labels: one name an output, in order.
+    """
+
+    def __init__(self, encoder: Encoder, outputs: Any, *, labels: tuple[str, ...], **kwargs: Any) -> None:
+        super().__init__(encoder, outputs, **kwargs)
+        self.labels = labels
+
+    def head_config(self) -> dict[str, Any]:
+        return {"labels": list(self.labels)}
+
+
+def label_names(labels: Any) -> tuple[str, ...]:
+    """Names from a list of names, or from how many there are.
+
+    Raises:
+        ConfigError: none, or one twice.
+    """
+    if isinstance(labels, int):
+        labels = [f"LABEL_{i}" for i in range(labels)]
+    names = tuple(str(label) for label in labels)
+    if not names or len(set(names)) != len(names):
+        raise ConfigError(f"labels: expected at least one name, each once, got {list(names)}")
+    return names
+
+
+def encoder_with_pooler(encoder: Encoder, expected: bool, task: str) -> EncoderConfig:
+    """The encoder's configuration, if it has the pooler that the family's head for this task reads.
+
+    Raises:
+        ConfigError: it has none.
+    """
+    if expected and encoder.pooler is None:
+        family = get_family(encoder.config.family).name
+        raise ConfigError(f"{task} of the family {family} reads pooled_output: build the encoder with pooler=True")
+    return encoder.config
