@@ -2,7 +2,7 @@
 
 import math
 import threading
-from typing import Dict, List, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -25,10 +25,10 @@ ROW_TASKS = ("token_classification", "question_answering", "masked_lm")
 class Signature(NamedTuple):
     """What the file says of one signature: tensor indices, shapes and the size of each output's last axis by name."""
 
-    inputs: Dict[str, int]
-    input_shapes: Dict[str, List[int]]
-    outputs: Dict[str, int]
-    output_widths: Dict[str, int]
+    inputs: dict[str, int]
+    input_shapes: dict[str, list[int]]
+    outputs: dict[str, int]
+    output_widths: dict[str, int]
 
 
 class Engine:
@@ -96,7 +96,7 @@ class Engine:
 
 
 def _read_signature(interpreter, key, path):
-    """The Signature called `key`. Plain data: a runner that stays alive forbids the interpreter to resize its inputs."""
+    """The Signature called `key`, as plain data: a runner that stays alive forbids resizing the inputs."""
     present = interpreter.get_signature_list()
     if key not in present:
         raise EdgeError(f"{path} lacks the signature {key!r}; it has {', '.join(map(repr, sorted(present)))}")

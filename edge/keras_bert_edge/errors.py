@@ -2,4 +2,4 @@
 
 
 class EdgeError(ValueError):
-    """A file that cannot be run, or input that cannot be read; the message names it, what was expected and what came."""
+    """A file that cannot be run or input that cannot be read; the message says what was expected and what came."""

@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import Dict, List, NamedTuple, Optional
+from typing import NamedTuple, Optional
 
 from .errors import EdgeError
 
@@ -22,15 +22,15 @@ class Manifest(NamedTuple):
 
     task: str
     family: str
-    labels: List[str]
+    labels: list[str]
     problem_type: Optional[str]
     max_length: int
     pad_token_id: int
-    signatures: Dict[str, Optional[int]]
+    signatures: dict[str, Optional[int]]
     profile: str
     recipe: str
     model_size: int
-    versions: Dict[str, str]
+    versions: dict[str, str]
 
 
 def parse_manifest(content, path):

@@ -19,7 +19,8 @@ class Model:
     Attributes:
       path: the file.
       manifest: the checked facts of the file (`keras_bert_edge.manifest.Manifest`).
-      task: "sequence_classification", "token_classification", "question_answering", "sentence_embedding" or "masked_lm".
+      task: "sequence_classification", "token_classification", "question_answering", "sentence_embedding" or
+        "masked_lm".
       labels: label names in the order of the model's outputs; empty for tasks without labels.
       max_length: longest input in tokens, special tokens included.
       reads_pairs: whether the task takes a pair of texts.

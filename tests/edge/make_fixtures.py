@@ -45,7 +45,7 @@ def byte_level_bpe():
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocab = {token: index for index, token in enumerate(["<s>", "<pad>", "</s>", "<unk>", *alphabet])}
     merges = []
-    for word in [form for word in words for form in (word, "Ġ" + word)]:
+    for word in [*words, *("Ġ" + word for word in words)]:
         left = word[0]
         for letter in word[1:]:
             if (left, letter) not in merges:

@@ -1,7 +1,7 @@
 """The networks inside the test fixtures, in plain numpy: the oracle that the edge runner's answers are held against.
 
-`make_fixtures.py` builds the same networks in TensorFlow from the same weights. Weights are functions of a seed (numpy's
-RandomState, whose streams are frozen), so neither side reads the other's output.
+`make_fixtures.py` builds the same networks in TensorFlow from the same weights. Weights are functions of a seed
+(numpy's RandomState, whose streams are frozen), so neither side reads the other's output.
 """
 
 import numpy as np
@@ -9,11 +9,12 @@ import numpy as np
 HIDDEN = 8
 MAX_LENGTH = 24
 
-WORDS = (
+TEXT = (
     "[PAD] [UNK] [CLS] [SEP] [MASK] a b c the in of is lives what capital where does john mary paris berlin france new "
     "york film good bad great dull very not it was london bank ! ? . , - ' ##s ##ing ##ed ##er ##ly ##y un ##believ "
     "##able cat dog walk talk happy sad one two three ##1 ##2 ##a ##b ##c ##d ##e"
-).split()
+)
+WORDS = TEXT.split()
 
 ENTITY_LABELS = ["O", "B-PER", "I-PER", "B-LOC", "I-LOC"]
 ENTITY_WORDS = {"john": "B-PER", "mary": "B-PER", "paris": "B-LOC", "berlin": "B-LOC", "london": "B-LOC"}

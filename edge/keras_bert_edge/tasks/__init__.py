@@ -1,8 +1,8 @@
 """What each task makes of a text: one module a task, imported when a file of that task is opened.
 
-A task class is made from (manifest, engine, tokenizer, path), raises EdgeError there if the model's outputs are not what
-the task reads, and has `__call__(text, pair, **options) -> result` `describe(result) -> str`, the option names
-OPTIONS and whether it READS_PAIRS. Results are named tuples of plain values.
+A task class is made from (manifest, engine, tokenizer, path) and raises EdgeError there if the model's outputs are not
+what the task reads. It has `__call__(text, pair, **options) -> result`, `describe(result) -> str`, the names of its
+options (OPTIONS) and whether it takes pairs (READS_PAIRS). Results are named tuples of plain values.
 """
 
 import importlib

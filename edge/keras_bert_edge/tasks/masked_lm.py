@@ -1,6 +1,6 @@
 """What stands behind the mask tokens of a text."""
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,7 +21,7 @@ class Fill(NamedTuple):
 class MaskedLanguageModelResult(NamedTuple):
     """For each mask of the text, in order, its most probable tokens, best first. `truncated`: the text was cut."""
 
-    fills: Tuple[Tuple[Fill, ...], ...]
+    fills: tuple[tuple[Fill, ...], ...]
     truncated: bool
 
 

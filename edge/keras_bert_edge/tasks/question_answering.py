@@ -1,6 +1,6 @@
 """The slice of a context that answers a question, as BERT does it on SQuAD (google-research/bert, run_squad.py)."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional
 
 import numpy as np
 
@@ -10,7 +10,7 @@ from .windows import WindowMaker, widest_context
 
 
 class Answer(NamedTuple):
-    """`context[start:end] == text`; `score` is its probability among the n best, `logit` its start and end logits' sum."""
+    """`context[start:end] == text`; `score` is its probability among the n best, `logit` the sum of start and end."""
 
     text: str
     start: int
@@ -32,7 +32,7 @@ class QuestionAnsweringResult(NamedTuple):
     end: int
     score: float
     null_score_difference: Optional[float]
-    n_best: Tuple[Answer, ...]
+    n_best: tuple[Answer, ...]
     truncated: bool
 
 

@@ -8,7 +8,7 @@ from .checks import require_outputs, require_single_text
 
 
 class EmbeddingResult(NamedTuple):
-    """float32 [hidden_size], pooled (and normalised, where the export said so) in the model. `truncated`: text was cut."""
+    """`vector` is float32 [hidden_size], pooled (and normalised, where the export said so) in the model."""
 
     vector: np.ndarray
     truncated: bool

@@ -1,7 +1,7 @@
 """A label, several labels or a number for one text or a pair."""
 
 import math
-from typing import Dict, NamedTuple, Tuple
+from typing import NamedTuple
 
 from .checks import require_outputs
 
@@ -9,19 +9,19 @@ MULTI_LABEL_THRESHOLD = 0.5
 
 
 class ClassificationResult(NamedTuple):
-    """The best label, its probability, and the probability of every label. `truncated`: the text was too long and cut."""
+    """The best label, its probability, and every label's. `truncated`: the text was too long and cut."""
 
     label: str
     score: float
-    scores: Dict[str, float]
+    scores: dict[str, float]
     truncated: bool
 
 
 class MultiLabelResult(NamedTuple):
     """The labels whose probability is at least 0.5, and the probability of every label."""
 
-    labels: Tuple[str, ...]
-    scores: Dict[str, float]
+    labels: tuple[str, ...]
+    scores: dict[str, float]
     truncated: bool
 
 

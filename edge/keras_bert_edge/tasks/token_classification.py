@@ -1,6 +1,6 @@
 """Entities with character offsets, from BIO tags of words."""
 
-from typing import NamedTuple, Tuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -31,8 +31,8 @@ class TaggedWord(NamedTuple):
 class TokenClassificationResult(NamedTuple):
     """Entities and all words in the order of the text. Long texts are read by windows, so nothing is truncated."""
 
-    entities: Tuple[Entity, ...]
-    words: Tuple[TaggedWord, ...]
+    entities: tuple[Entity, ...]
+    words: tuple[TaggedWord, ...]
     truncated: bool
 
 
@@ -79,7 +79,7 @@ class TokenClassification:
 
 
 def find_words(text, encoding):
-    """(first token, start, end) of each word: tokens with one word id; offsets without the spaces some tokenizers keep."""
+    """[first token, start, end] of each word: neighbours of one word id, without the spaces some tokenizers keep."""
     words, previous = [], None
     for index, (word, (start, end)) in enumerate(zip(encoding.word_ids, encoding.offsets)):
         if word is not None and word == previous:

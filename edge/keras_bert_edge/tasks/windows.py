@@ -1,6 +1,6 @@
 """Long texts in overlapping windows, each with the special tokens that the model was trained with."""
 
-from typing import List, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -21,8 +21,8 @@ class Window(NamedTuple):
     start: int
     end: int
     first_row: int
-    token_ids: List[int]
-    segment_ids: List[int]
+    token_ids: list[int]
+    segment_ids: list[int]
 
 
 class WindowMaker:
