@@ -66,10 +66,23 @@ def _check_values(name: str, values: Any, rows: int, table: str = "the segment t
         raise InputError(f"{name} holds {low if low < 0 else high}, outside {table} of {rows} rows")
 
 
+def _jit_default() -> bool:
+    return keras.backend.backend() == "jax"
+
+
 class CheckedModel(keras.Model):
     """A model over `EncoderConfig` inputs that checks and completes what it is called with."""
 
     config: EncoderConfig
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.jit_compile = _jit_default()
+
+    def compile(self, *args: Any, jit_compile: bool | str | None = None, **kwargs: Any) -> None:
+        """As `keras.Model.compile`. `jit_compile=None` compiles on JAX alone: batches come in many lengths, and XLA
+        would compile TensorFlow's graph anew for each."""
+        super().compile(*args, jit_compile=_jit_default() if jit_compile is None else jit_compile, **kwargs)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return super().__call__(complete_inputs(self.config, inputs), *args, **kwargs)

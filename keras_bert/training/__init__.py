@@ -1,0 +1,5 @@
+"""Optimizers and schedules."""
+
+from .schedules import WarmupLinearDecay, adamw
+
+__all__ = ["WarmupLinearDecay", "adamw"]

@@ -1,0 +1,53 @@
+"""Learning-rate schedules and the optimizer that BERT is fine-tuned with."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..errors import ConfigError
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """From 0 up to `peak` in `warmup_steps` steps, then down to 0 at `total_steps` (BERT paper, appendix A.2)."""
+
+    def __init__(self, peak: float, warmup_steps: int, total_steps: int) -> None:
+        if not 0 <= warmup_steps <= total_steps or total_steps < 1:
+            raise ConfigError(f"warmup_steps: expected 0 to total_steps={total_steps}, got {warmup_steps}")
+        self.peak, self.warmup_steps, self.total_steps = peak, warmup_steps, total_steps
+
+    def __call__(self, step: Any) -> Any:
+        step = ops.cast(step, "float32")
+        rising = step / max(self.warmup_steps, 1)
+        falling = (self.total_steps - step) / max(self.total_steps - self.warmup_steps, 1)
+        return self.peak * ops.clip(ops.where(step < self.warmup_steps, rising, falling), 0.0, 1.0)
+
+    def get_config(self) -> dict[str, Any]:
+        return {"peak": self.peak, "warmup_steps": self.warmup_steps, "total_steps": self.total_steps}
+
+
+def adamw(
+    learning_rate: float = 2e-5,
+    *,
+    steps: int,
+    warmup: float = 0.1,
+    weight_decay: float = 0.01,
+    clip_norm: float | None = 1.0,
+) -> keras.optimizers.AdamW:
+    """AdamW with linear warmup and decay; LayerNorm and biases do not decay (BERT paper, appendix A.2).
+
+    Args:
+        learning_rate: the peak.
+        steps: optimizer steps of the whole training: epochs times batches.
+        warmup: share of the steps that the learning rate rises.
+        clip_norm: largest norm of all gradients together; None does not clip.
+    """
+    schedule = WarmupLinearDecay(learning_rate, round(steps * warmup), steps)
+    optimizer = keras.optimizers.AdamW(
+        schedule, weight_decay=weight_decay, beta_2=0.999, epsilon=1e-6, global_clipnorm=clip_norm
+    )
+    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    return optimizer

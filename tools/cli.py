@@ -1,0 +1,75 @@
+"""The command `keras-bert JOB ...`: finds the job, runs it, turns errors a user can mend into one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+JOBS = {
+    "finetune": "train a checkpoint on labelled texts",
+    "evaluate": "score a model, or an exported file, on labelled texts",
+    "predict": "label texts",
+    "export": "write a .tflite file that carries its tokenizer and labels",
+    "convert": "turn a Google TF1 or Hugging Face checkpoint into a Hugging Face one",
+    "train-tokenizer": "learn a vocabulary from text",
+    "demo": "fine-tune, export, run on the edge runner; one table",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one job; return its exit status: 0, or 2 for an error the user can mend, 130 when interrupted."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_overview())
+        return 0
+    if arguments[0] == "--version":
+        from keras_bert import __version__
+
+        print(f"keras-bert {__version__}")
+        return 0
+    if arguments[0] not in JOBS:
+        print(f"error: no job {arguments[0]!r}; expected one of {', '.join(JOBS)}", file=sys.stderr)
+        return 2
+    return _run(arguments[0], arguments[1:])
+
+
+def _overview() -> str:
+    width = max(map(len, JOBS))
+    jobs = "\n".join(f"  {name:<{width}}  {text}" for name, text in JOBS.items())
+    return f"usage: keras-bert JOB ...\n\n{jobs}\n\nkeras-bert JOB --help shows a job's options and an example."
+
+
+def _run(job: str, arguments: Sequence[str]) -> int:
+    # TensorFlow reports its build and the absence of GPUs on every start; errors still come through.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    from keras_bert.errors import KerasBertError
+
+    module = importlib.import_module(f".{job.replace('-', '_')}", __package__)
+    summary, _, example = module.__doc__.partition("\n\n")
+    parser = argparse.ArgumentParser(
+        f"keras-bert {job}",
+        description=summary,
+        epilog=example.strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    module.add_arguments(parser)
+    options = parser.parse_args(arguments)
+    try:
+        return module.run(options) or 0
+    except KerasBertError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has gone (`keras-bert predict ... | head`); the rest of the output has nowhere to go.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

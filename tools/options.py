@@ -1,0 +1,50 @@
+"""Command-line options that several jobs share."""
+
+from __future__ import annotations
+
+import argparse
+import importlib.resources
+import pathlib
+
+from keras_bert.data import Columns
+from keras_bert.errors import KerasBertError
+
+
+def add_column_options(parser: argparse.ArgumentParser) -> None:
+    """`--text-column`, `--pair-column`, `--label-column`."""
+    group = parser.add_argument_group("columns", "found by themselves where `label` is the label and the rest is text")
+    for role in ("text", "pair", "label"):
+        group.add_argument(f"--{role}-column", metavar="NAME", help=f"column of the {role}")
+
+
+def columns(options: argparse.Namespace) -> Columns:
+    """The columns that the options name."""
+    return Columns(options.text_column, options.pair_column, options.label_column)
+
+
+def positive(kind: type) -> object:
+    """An argparse type: a number above 0."""
+
+    def parse(text: str) -> float:
+        value = kind(text)
+        if value <= 0:
+            raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+        return value
+
+    parse.__name__ = kind.__name__
+    return parse
+
+
+def checkpoint_path(name: str) -> pathlib.Path:
+    """A directory, or `package:NAME/FOLDER`, a folder inside an installed Python package.
+
+    Raises:
+        KerasBertError: the package is not installed.
+    """
+    if not name.startswith("package:"):
+        return pathlib.Path(name)
+    package, _, folder = name.removeprefix("package:").partition("/")
+    try:
+        return pathlib.Path(str(importlib.resources.files(package))) / folder
+    except ModuleNotFoundError:
+        raise KerasBertError(f"{name}: the Python package {package} is not installed") from None

@@ -1,0 +1,67 @@
+"""Progress of `fit` and of long loops on the terminal, on standard error so that results can be piped."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import rich.console
+import rich.progress
+
+from keras_bert.errors import KerasBertError
+
+_COLUMNS = (
+    rich.progress.TextColumn("{task.description}"),
+    rich.progress.BarColumn(),
+    rich.progress.MofNCompleteColumn(),
+    rich.progress.TextColumn("{task.fields[note]}"),
+    rich.progress.TimeRemainingColumn(),
+)
+
+
+def _progress() -> rich.progress.Progress:
+    return rich.progress.Progress(*_COLUMNS, console=rich.console.Console(stderr=True))
+
+
+@contextlib.contextmanager
+def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar over `total` steps; yields the function that advances it."""
+    with _progress() as progress:
+        task = progress.add_task(description, total=total, note="")
+        yield lambda steps: progress.advance(task, steps)
+
+
+class FitProgress(keras.callbacks.Callback):
+    """One bar for the whole of `fit`; a line for each epoch. Stops at a loss that is not finite.
+
+    Args:
+        steps: batches of all epochs together.
+    """
+
+    def __init__(self, steps: int) -> None:
+        super().__init__()
+        self.progress = _progress()
+        self.steps = steps
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.progress.start()
+        self.task = self.progress.add_task("training", total=self.steps, note="")
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        loss = float((logs or {}).get("loss", 0.0))
+        if not math.isfinite(loss):
+            self.progress.stop()
+            raise KerasBertError(
+                f"the loss is {loss} at batch {batch + 1}: lower the learning rate or look at the data"
+            )
+        self.progress.update(self.task, advance=1, note=f"loss {loss:.4f}")
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        values = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
+        self.progress.console.print(f"epoch {epoch + 1}: {values}", highlight=False)
+
+    def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
+        self.progress.stop()
