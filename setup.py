@@ -27,6 +27,7 @@ setup(
     long_description=(HERE / "README.md").read_text(encoding="utf-8"),
     long_description_content_type="text/markdown",
     license="Apache-2.0",
+    license_files=["LICENSE"],
     python_requires=">=3.10",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
@@ -40,8 +41,11 @@ setup(
         "rich>=13",
     ],
     extras_require={
-        "export": ["ai-edge-litert>=2.0; python_version >= '3.10'", "flatbuffers>=24.3.25"],
-        "demo": ["keras-bert-toolkit[export]", "keras-bert-edge"],
+        # Conversion is checked in the runtime that devices use; the metadata is a FlatBuffer.
+        "export": ["ai-edge-litert>=2.0", "flatbuffers>=24.3.25"],
+        "edge": ["keras-bert-edge"],
+        "keras-hub": ["keras-hub>=0.20"],
+        "test": ["pytest>=8", "hypothesis>=6"],
     },
     entry_points={"console_scripts": ["keras-bert = keras_bert_tools.cli:main"]},
 )

@@ -24,7 +24,7 @@ class EncoderConfig:
         intermediate_size: width of the feed-forward layer.
         max_positions: longest sequence in tokens.
         num_segments: rows of the segment table; 0 no table, 1 one row added to every token, 2 a `segment_ids` input.
-        embedding_size: width of the embedding tables; None means `hidden_size`. ALBERT's factorised embedding is
+        embedding_size: width of the embedding tables; 0 means `hidden_size`. ALBERT's factorised embedding is
             narrower and followed by a projection (ALBERT paper, section 3.1).
         num_layer_groups: None gives every layer its own weights; G shares: layer i uses group i * G // num_layers
             (ALBERT paper, section 3.1; all published models have one group).
@@ -48,7 +48,7 @@ class EncoderConfig:
     intermediate_size: int = 3072
     max_positions: int = 512
     num_segments: int = 2
-    embedding_size: int | None = None
+    embedding_size: int = 0
     num_layer_groups: int | None = None
     layers_per_group: int = 1
     activation: str = "gelu"
@@ -63,7 +63,7 @@ class EncoderConfig:
     pooler: bool = True
 
     def __post_init__(self) -> None:
-        if self.embedding_size is None:
+        if not self.embedding_size:
             object.__setattr__(self, "embedding_size", self.hidden_size)
         self._require(self.family in FAMILIES, "family", f"one of {', '.join(FAMILIES)}")
         self._require(self.activation in ACTIVATIONS, "activation", f"one of {', '.join(ACTIVATIONS)}")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib
 import os
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
 
 JOBS = {
     "finetune": "train a checkpoint on labelled texts",
@@ -43,12 +45,11 @@ def _overview() -> str:
 
 
 def _run(job: str, arguments: Sequence[str]) -> int:
-    # TensorFlow reports its build and the absence of GPUs on every start; errors still come through.
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     from keras_bert.errors import KerasBertError
 
-    module = importlib.import_module(f".{job.replace('-', '_')}", __package__)
-    summary, _, example = module.__doc__.partition("\n\n")
+    with _quiet_start():
+        module = importlib.import_module(f".{job.replace('-', '_')}", __package__)
+    summary, _, example = (module.__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
         f"keras-bert {job}",
         description=summary,
@@ -69,6 +70,28 @@ def _run(job: str, arguments: Sequence[str]) -> int:
         # The reader has gone (`keras-bert predict ... | head`); the rest of the output has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+
+
+@contextlib.contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Hold back what TensorFlow's libraries write to descriptor 2 while they load (their build, CUDA's absence); if
+    loading fails it is shown after all."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    with tempfile.TemporaryFile() as held:
+        terminal = os.dup(2)
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+            if "tensorflow" in sys.modules:
+                # Looks for CUDA, and says so, the first time only.
+                sys.modules["tensorflow"].config.list_physical_devices("GPU")
+        except BaseException:
+            held.seek(0)
+            os.write(terminal, held.read())
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
 
 
 if __name__ == "__main__":

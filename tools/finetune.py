@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import pathlib
 import time
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -77,7 +76,7 @@ def run(options: argparse.Namespace) -> int:
         kb.adamw(options.learning_rate, steps=steps, warmup=options.warmup, weight_decay=options.weight_decay)
     )
     best = BestEpoch(dev, output, max_length)
-    history = model.fit(dataset, epochs=options.epochs, verbose=0, callbacks=[best, FitProgress(steps)])
+    history = model.fit(dataset, epochs=options.epochs, shuffle=False, verbose=0, callbacks=[best, FitProgress(steps)])
     seconds = time.time() - started
     model = kb.SequenceClassifier.from_pretrained(output)
     results = {"dev": best.scores}
@@ -128,9 +127,10 @@ class BestEpoch(keras.callbacks.Callback):
     def __init__(self, dev: Any, output: pathlib.Path, max_length: int) -> None:
         super().__init__()
         self.dev, self.output, self.max_length = dev, output, max_length
-        self.epoch, self.scores = 0, {}
+        self.epoch = 0
+        self.scores: dict[str, float] = {}
 
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
         model = self.model
         outputs = kb.data.predict_logits(
             model, self.dev.texts, self.dev.pairs, batch_size=64, max_length=self.max_length

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib.resources
 import pathlib
+from collections.abc import Callable
 
 from keras_bert.data import Columns
 from keras_bert.errors import KerasBertError
@@ -22,7 +23,7 @@ def columns(options: argparse.Namespace) -> Columns:
     return Columns(options.text_column, options.pair_column, options.label_column)
 
 
-def positive(kind: type) -> object:
+def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
     """An argparse type: a number above 0."""
 
     def parse(text: str) -> float:

@@ -85,10 +85,9 @@ def read_labelled_texts(path: str | os.PathLike[str], columns: Columns | None = 
     rows = list(read_rows(path, columns))
     if not rows:
         raise DataError(f"{path} holds no examples")
-    pairs = [row.pair for row in rows] if rows[0].pair is not None else None
-    return LabelledTexts(
-        os.fspath(path), [row.text for row in rows], pairs, [row.label for row in rows], [row.line for row in rows]
-    )
+    pairs = [row.pair or "" for row in rows] if rows[0].pair is not None else None
+    labels = [row.label or "" for row in rows]
+    return LabelledTexts(os.fspath(path), [row.text for row in rows], pairs, labels, [row.line for row in rows])
 
 
 def split_labelled_texts(data: LabelledTexts, fraction: float, seed: int) -> tuple[LabelledTexts, LabelledTexts]:

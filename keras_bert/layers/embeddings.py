@@ -27,7 +27,9 @@ class TextEmbedding(keras.layers.Layer):
     def __init__(self, config: EncoderConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
-        self.norm = keras.layers.LayerNormalization(epsilon=config.layer_norm_epsilon, dtype=self.dtype_policy)
+        self.norm = keras.layers.LayerNormalization(
+            epsilon=config.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
+        )
         self.dropout = keras.layers.Dropout(config.hidden_dropout, dtype=self.dtype_policy)
         self.projection = None
         if config.embedding_size != config.hidden_size:

@@ -147,8 +147,10 @@ class Pooling(keras.layers.Layer):
         if self.mode == "cls":
             pooled = x[:, 0]
         else:
-            mask = ops.expand_dims(ops.cast(padding_mask, x.dtype), -1)
-            pooled = ops.sum(x * mask, axis=1) / ops.maximum(ops.sum(mask, axis=1), 1)
+            # In float32: half precision cannot add up the vectors of a long text.
+            mask = ops.expand_dims(ops.cast(padding_mask, "float32"), -1)
+            total = ops.sum(ops.cast(x, "float32") * mask, axis=1)
+            pooled = ops.cast(total / ops.maximum(ops.sum(mask, axis=1), 1), x.dtype)
         return ops.normalize(pooled, axis=-1) if self.normalize else pooled
 
     def compute_output_shape(self, x_shape: tuple, padding_mask_shape: tuple | None = None) -> tuple:

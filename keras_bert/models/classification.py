@@ -70,7 +70,14 @@ class SequenceClassifier(LabelledTask):
     def needs_pooler(cls, family: Family) -> bool:
         return family.classifier_activation is None
 
-    def compile(self, optimizer: Any = "auto", loss: Any = "auto", metrics: Any = "auto", **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = "auto",
+        loss: Any = "auto",
+        metrics: Any = "auto",
+        jit_compile: bool | str | None = None,
+        **kwargs: Any,
+    ) -> None:
         """As `keras.Model.compile`; `auto` takes AdamW at 2e-5 and the loss and metric of the problem type."""
         if optimizer == "auto":
             optimizer = keras.optimizers.AdamW(2e-5)
@@ -86,7 +93,7 @@ class SequenceClassifier(LabelledTask):
         }
         loss = losses[self.problem_type] if isinstance(loss, str) and loss == "auto" else loss
         metrics = [measures[self.problem_type]()] if isinstance(metrics, str) and metrics == "auto" else metrics
-        super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
+        super().compile(optimizer, loss, metrics, jit_compile, **kwargs)
 
     def head_config(self) -> dict[str, Any]:
         return {**super().head_config(), "problem_type": self.problem_type}

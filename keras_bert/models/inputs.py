@@ -79,10 +79,18 @@ class CheckedModel(keras.Model):
         super().__init__(*args, **kwargs)
         self.jit_compile = _jit_default()
 
-    def compile(self, *args: Any, jit_compile: bool | str | None = None, **kwargs: Any) -> None:
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        jit_compile: bool | str | None = None,
+        **kwargs: Any,
+    ) -> None:
         """As `keras.Model.compile`. `jit_compile=None` compiles on JAX alone: batches come in many lengths, and XLA
         would compile TensorFlow's graph anew for each."""
-        super().compile(*args, jit_compile=_jit_default() if jit_compile is None else jit_compile, **kwargs)
+        jit_compile = _jit_default() if jit_compile is None else jit_compile
+        super().compile(optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **kwargs)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         return super().__call__(complete_inputs(self.config, inputs), *args, **kwargs)
