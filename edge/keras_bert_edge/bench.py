@@ -13,7 +13,6 @@ from .model import load
 
 DEFAULT_LENGTHS = (16, 32, 64, 128)
 WARM_UP_RUNS = 5
-COLD_STARTS = 5
 
 # Run in a process of its own: everything from the first import to the first answer. "runtime" opens the model and
 # invokes it with nothing around it; "edge" loads the file and answers a text; "imports" is the memory of the libraries.
@@ -45,7 +44,7 @@ print(json.dumps([seconds, peak]))
 """
 
 
-def measure(path, lengths=None, threads=1, runs=200):
+def measure(path, lengths=None, threads=1, runs=200, cold_starts=5):
     """A report of plain values: seconds, bytes and tokens.
 
     Args:
@@ -53,6 +52,7 @@ def measure(path, lengths=None, threads=1, runs=200):
       lengths: token counts, special tokens included; default 16, 32, 64, 128, as far as the model reads them.
       threads: threads that one call may use.
       runs: timed calls for each length.
+      cold_starts: fresh processes of each kind.
 
     Raises:
       EdgeError: the file cannot be run, or a length is beyond the model.
@@ -75,7 +75,7 @@ def measure(path, lengths=None, threads=1, runs=200):
         "runs": runs,
         "processor": platform.processor() or platform.machine(),
         "latency": rows,
-        "cold_start": _cold_start(path, threads, *_text_of(model, 8)),
+        "cold_start": _cold_start(path, threads, cold_starts, *_text_of(model, 8)),
     }
 
 
@@ -152,12 +152,12 @@ def _quantile(ordered, fraction):
     return ordered[min(len(ordered) - 1, int(fraction * len(ordered)))]
 
 
-def _cold_start(path, threads, text, pair):
+def _cold_start(path, threads, count, text, pair):
     """Medians over fresh processes, the kinds in turn."""
     results = {"imports": [], "runtime": [], "edge": []}
     folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     search = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
-    for _ in range(COLD_STARTS):
+    for _ in range(count):
         for mode, found in results.items():
             command = [sys.executable, "-c", COLD_START, mode, os.path.abspath(path), str(threads), text, pair or ""]
             done = subprocess.run(

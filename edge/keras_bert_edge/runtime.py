@@ -6,6 +6,9 @@ from .errors import EdgeError
 
 RUNTIMES = (("ai-edge-litert", "ai_edge_litert.interpreter"), ("tflite-runtime", "tflite_runtime.interpreter"))
 
+# A runtime's own message can go on for a screen.
+LONGEST_MESSAGE = 200
+
 
 def find_runtime():
     """(distribution name, its Interpreter class) of the first runtime that can be imported.
@@ -47,6 +50,7 @@ def open_interpreter(path, threads):
 def unusable(path, distribution, error):
     """The EdgeError for a model that `distribution` refused with `error`."""
     message = " ".join(str(error).split())
+    message = message if len(message) <= LONGEST_MESSAGE else message[: LONGEST_MESSAGE - 3] + "..."
     if "Flex" in message or "custom op" in message:
         cause = "it needs operations that are not TFLite's own"
     elif "Didn't find op" in message or "unresolved" in message or "version" in message:

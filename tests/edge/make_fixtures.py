@@ -9,10 +9,12 @@ import json
 import pathlib
 import tempfile
 
+import flatbuffers
 import numpy as np
 import tensorflow as tf
 import tflite_file
 import tiny_model
+from tensorflow.lite.python import schema_py_generated as schema
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE, Unigram, WordPiece
 
@@ -136,10 +138,15 @@ def masked(vocab_size):
     return network
 
 
+def outside_tflite(ids):
+    """Uses an operation that only TensorFlow has."""
+    return {"logits": tf.linalg.det(tf.eye(2, batch_shape=[1, 3]) + tf.cast(ids[0], tf.float32))}
+
+
 # === Files ===
 
 
-def convert(network, names, lengths):
+def convert(network, names, lengths, select_ops=False):
     """FlatBuffer bytes; `lengths` maps signature name -> int or None (dynamic), inputs int32 [1, n] called `names`."""
     module = tf.Module()
     signatures = {}
@@ -152,13 +159,27 @@ def convert(network, names, lengths):
         signatures[key] = tf.function(call, autograph=False).get_concrete_function(*specs)
     with tempfile.TemporaryDirectory() as folder:
         tf.saved_model.save(module, folder, signatures=signatures)
-        return tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(lengths)).convert()
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=list(lengths))
+        if select_ops:
+            converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS, tf.lite.OpsSet.SELECT_TF_OPS]
+        return converter.convert()
 
 
-def save(name, network, tokenizer, task, inputs=("token_ids",), lengths=None, names=None, **fields):
+def with_newer_operation(model):
+    """The model with a version of its first operation that no runtime has yet."""
+    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    tree.operatorCodes[0].version = 99
+    builder = flatbuffers.Builder(len(model))
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def save(name, network, tokenizer, task, inputs=("token_ids",), lengths=None, names=None, change=None, **fields):
     lengths = lengths or {"serving_default": None}
     names = names or (list(inputs) + (["padding_mask"] if None not in lengths.values() else []))
-    model = convert(network, names, lengths)
+    model = convert(network, names, lengths, select_ops=name == "flex.tflite")
+    if change:
+        model = change(model)
     config = {
         "format": "keras-bert-edge",
         "format_version": 1,
@@ -226,6 +247,8 @@ def main():
     save("answers.tflite", answers(words.get_vocab(), True), words, "question_answering", both)
     save("answers_bpe.tflite", answers(subwords.get_vocab(), False), subwords, "question_answering", family="roberta")
     save("embedding.tflite", embedding(vocab_size), words, "sentence_embedding", pooling="mean", normalize=True)
+    save("flex.tflite", outside_tflite, words, **single)
+    save("newer_operation.tflite", classifier(3, vocab_size, 0), words, change=with_newer_operation, **single)
     save("masked.tflite", masked(vocab_size), words, "masked_lm")
 
 
