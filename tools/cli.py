@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import importlib
 import os
 import sys
-import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+
+from .quiet import quiet_imports
 
 JOBS = {
     "finetune": "train a checkpoint on labelled texts",
@@ -47,7 +47,7 @@ def _overview() -> str:
 def _run(job: str, arguments: Sequence[str]) -> int:
     from keras_bert.errors import KerasBertError
 
-    with _quiet_start():
+    with quiet_imports():
         module = importlib.import_module(f".{job.replace('-', '_')}", __package__)
     summary, _, example = (module.__doc__ or "").partition("\n\n")
     parser = argparse.ArgumentParser(
@@ -70,28 +70,6 @@ def _run(job: str, arguments: Sequence[str]) -> int:
         # The reader has gone (`keras-bert predict ... | head`); the rest of the output has nowhere to go.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-
-
-@contextlib.contextmanager
-def _quiet_start() -> Iterator[None]:
-    """Hold back what TensorFlow's libraries write to descriptor 2 while they load (their build, CUDA's absence); if
-    loading fails it is shown after all."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    with tempfile.TemporaryFile() as held:
-        terminal = os.dup(2)
-        os.dup2(held.fileno(), 2)
-        try:
-            yield
-            if "tensorflow" in sys.modules:
-                # Looks for CUDA, and says so, the first time only.
-                sys.modules["tensorflow"].config.list_physical_devices("GPU")
-        except BaseException:
-            held.seek(0)
-            os.write(terminal, held.read())
-            raise
-        finally:
-            os.dup2(terminal, 2)
-            os.close(terminal)
 
 
 if __name__ == "__main__":

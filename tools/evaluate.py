@@ -21,6 +21,7 @@ from keras_bert.errors import KerasBertError, MissingExtraError
 
 from . import options as shared
 from .progress import progress_bar
+from .quiet import quiet_imports
 from .report import print_table, write_report
 from .scoring import predict, scores
 
@@ -42,9 +43,10 @@ def run(options: argparse.Namespace) -> int:
     if pathlib.Path(options.model).suffix == ".tflite":
         outputs, labels, problem_type = edge_outputs(options.model, data)
     else:
-        import keras_bert as kb
+        with quiet_imports():
+            from keras_bert.models import SequenceClassifier
 
-        model = kb.SequenceClassifier.from_pretrained(shared.checkpoint_path(options.model))
+        model = SequenceClassifier.from_pretrained(shared.checkpoint_path(options.model))
         if model.new_parts:
             raise KerasBertError(f"{options.model} is not a classifier: it holds no {', '.join(model.new_parts)}")
         outputs = predict(model, data, batch_size=options.batch_size, max_length=options.max_length)

@@ -14,9 +14,9 @@ import json
 import pathlib
 import sys
 
-import keras_bert as kb
 from keras_bert.data import predict_logits, probabilities
 from keras_bert.errors import DataError, KerasBertError
+from keras_bert.models import SequenceClassifier
 
 from . import options as shared
 
@@ -34,7 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Read, predict, print."""
     texts, pairs = _inputs(options)
-    model = kb.SequenceClassifier.from_pretrained(shared.checkpoint_path(options.model))
+    model = SequenceClassifier.from_pretrained(shared.checkpoint_path(options.model))
     if model.new_parts:
         raise KerasBertError(f"{options.model} is not a classifier: it holds no {', '.join(model.new_parts)}")
     rows = probabilities(predict_logits(model, texts, pairs, batch_size=options.batch_size), model.problem_type)
