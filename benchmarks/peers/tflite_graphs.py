@@ -1,6 +1,6 @@
 """TFLite files to hold ours against: the encoder on `keras.layers.MultiHeadAttention`, and its matrix products alone.
 
-Both are converted as ours are: a dynamic length in one signature, batch 1, no mask, dynamic-range int8 weights or float.
+Both have what ours have: a dynamic length in one signature, batch 1, no mask, dynamic-range int8 weights or float ones.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
+from ai_edge_litert.interpreter import Interpreter
 
 from .shapes import SHAPES, Shape, random_weights
 
@@ -38,10 +39,8 @@ def convert(
         if int8:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         content = converter.convert()
-    operators = tf.lite.Interpreter(
-        model_content=content, experimental_op_resolver_type=tf.lite.experimental.OpResolverType.BUILTIN_REF
-    )._get_ops_details()
-    foreign = sorted({op["op_name"] for op in operators if op["op_name"].startswith(("Flex", "CUSTOM"))})
+    operators = {operator["op_name"] for operator in Interpreter(model_content=content)._get_ops_details()}
+    foreign = sorted(name for name in operators if name.startswith(("Flex", "CUSTOM")))
     if foreign:
         raise RuntimeError(f"{path.name} holds operators that are not builtin: {', '.join(foreign)}")
     temporary = path.with_suffix(".tmp")
@@ -95,11 +94,14 @@ def multi_head_attention_encoder(shape: Shape, weights: dict[str, np.ndarray]) -
     return keras.Model(inputs, dense("classifier")(dense("pooler", "tanh")(x[:, 0])))
 
 
-def build_attention_peer(shape_name: str, path: Path, int8: bool) -> None:
-    """Write the MultiHeadAttention classifier; inputs int32 [1, length] `token_ids`, `segment_ids`."""
+def build_attention_peer(shape_name: str, path: Path, int8: bool, length: int | None = None) -> None:
+    """Write the MultiHeadAttention classifier; inputs int32 [1, length] `token_ids`, `segment_ids`.
+
+    A length of None stays dynamic, as in our files; a number makes the graph static, which suits this layout better.
+    """
     shape = SHAPES[shape_name]
     model = multi_head_attention_encoder(shape, random_weights(shape))
-    spec = [tf.TensorSpec([1, None], tf.int32, name=name) for name in ("token_ids", "segment_ids")]
+    spec = [tf.TensorSpec([1, length], tf.int32, name=name) for name in ("token_ids", "segment_ids")]
 
     def call(token_ids: tf.Tensor, segment_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"logits": model({"token_ids": token_ids, "segment_ids": segment_ids})}

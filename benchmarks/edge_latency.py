@@ -1,0 +1,173 @@
+"""Latency of our exported classifiers against other runtimes and other builds, at batch 1, interleaved in one run.
+
+Ours run on the bare LiteRT interpreter, so that no peer pays for a tokenizer or a wrapper that another has not. Held
+against: ONNX Runtime float and int8 and OpenVINO (the quickest of many builds of each at every length, see peers/), the
+same encoder on `keras.layers.MultiHeadAttention`, and the encoder's matrix products alone, the floor of the runtime.
+Weights are random; latency does not depend on them. Files are built once into the work folder (2 GB for both shapes).
+
+The peers need benchmarks/requirements.txt; a peer that is not installed is left out and said so.
+
+Example:
+    python benchmarks/edge_latency.py --shapes minilm_l6 --threads 1 --lengths 20 128 --json latency.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import multiprocessing
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from peers import litert, onnx_runtime, openvino_runtime
+from peers.contest import Contestant, hold
+from peers.shapes import SHAPES
+from report import machine_facts, print_table, write_json
+
+LENGTHS = (16, 20, 32, 64, 128)
+PACKAGES = ("ai-edge-litert", "onnxruntime", "openvino", "nncf", "tensorflow", "keras", "numpy")
+
+OURS = "ours int8"
+OURS_FLOAT = "ours float"
+ATTENTION = "keras MultiHeadAttention int8"
+ATTENTION_STATIC = "keras MultiHeadAttention int8, static"
+FLOOR = "matrix products alone int8"
+# What the project promises of ours / group, by the length it is promised at.
+TARGETS = {"onnxruntime int8": {20: 0.50, 128: 0.55}, ATTENTION: dict.fromkeys(LENGTHS, 1 / 1.15)}
+
+
+def build_ours(shape_name: str, directory: Path) -> None:
+    """Export a randomly started classifier of the toolkit in float32 and dynamic_int8."""
+    from peers.exported import build
+
+    build(shape_name, directory)
+
+
+def build_keras_peers(shape_name: str, directory: Path, lengths: tuple[int, ...]) -> None:
+    """Convert the MultiHeadAttention encoder and the matrix products, where they are not there yet."""
+    from peers.tflite_graphs import build_attention_peer, build_matrix_products
+
+    for length in (None, *lengths):
+        path = directory / attention_file(length)
+        if not path.exists():
+            build_attention_peer(shape_name, path, int8=True, length=length)
+    for name, first_token_only in (("products.tflite", False), ("products_first_token.tflite", True)):
+        if not (directory / name).exists():
+            build_matrix_products(shape_name, directory / name, int8=True, first_token_only=first_token_only)
+
+
+def attention_file(length: int | None) -> str:
+    """Name of the MultiHeadAttention file of a static length, or the dynamic one."""
+    return "attention.tflite" if length is None else f"attention_{length}.tflite"
+
+
+def in_new_process(function: Any, *arguments: Any) -> None:
+    """Run a builder in a process of its own, so that its threads and memory are gone before anything is timed."""
+    process = multiprocessing.get_context("spawn").Process(target=function, args=arguments)
+    process.start()
+    process.join()
+    if process.exitcode:
+        raise SystemExit(f"error: building the peers failed in {function.__name__}")
+
+
+def installed(*modules: str) -> bool:
+    """Whether all modules can be imported; says which one is missing."""
+    for module in modules:
+        if importlib.util.find_spec(module) is None:
+            print(f"left out: {module} is not installed")
+            return False
+    return True
+
+
+def build_all(shape_name: str, directory: Path, arguments: argparse.Namespace) -> None:
+    """Write every file that the run needs into `directory`."""
+    directory.mkdir(parents=True, exist_ok=True)
+    if arguments.ours is None:
+        in_new_process(build_ours, shape_name, directory)
+    in_new_process(build_keras_peers, shape_name, directory, tuple(arguments.lengths))
+    if installed("onnx", "onnxruntime"):
+        in_new_process(onnx_runtime.build, shape_name, directory)
+        if installed("openvino", "nncf"):
+            in_new_process(openvino_runtime.build, directory)
+
+
+def contestants_at(directory: Path, threads: int, arguments: argparse.Namespace) -> dict[str, list[Contestant]]:
+    """All builds by where they come from; the static MultiHeadAttention files are told apart by their length."""
+    everyone: dict[str, list[Contestant]] = {"ours": [], "onnxruntime": [], "openvino": []}
+    if arguments.ours is None:
+        everyone["ours"] = [
+            litert.contestant(OURS, "dynamic_int8", directory / "ours_dynamic_int8.tflite", threads),
+            litert.contestant(OURS_FLOAT, "float32", directory / "ours_float32.tflite", threads),
+        ]
+    else:
+        everyone["ours"] = [litert.contestant(OURS, path.name, path, threads) for path in arguments.ours]
+    everyone["keras"] = [litert.contestant(ATTENTION, "dynamic length", directory / attention_file(None), threads)]
+    for file_name, variant in (("products.tflite", "all rows"), ("products_first_token.tflite", "as a classifier")):
+        group = FLOOR if file_name == "products_first_token.tflite" else f"{FLOOR}, all rows"
+        everyone["keras"].append(litert.contestant(group, variant, directory / file_name, threads))
+    if importlib.util.find_spec("onnxruntime"):
+        everyone["onnxruntime"] = onnx_runtime.contestants(directory, threads)
+    if importlib.util.find_spec("openvino"):
+        everyone["openvino"] = openvino_runtime.contestants(directory, threads)
+    return everyone
+
+
+def run_shape(shape_name: str, threads: int, directory: Path, arguments: argparse.Namespace) -> list[dict[str, Any]]:
+    """Time all builds of one shape at every length; print a table a length and return the rows."""
+    everyone = [one for group in contestants_at(directory, threads, arguments).values() for one in group]
+    rows = []
+    for length in arguments.lengths:
+        static = litert.contestant(ATTENTION_STATIC, f"length {length}", directory / attention_file(length), threads)
+        results = hold([*everyone, static], length, arguments.rounds, arguments.qualifying_rounds)
+        ours = next(median for contestant, median in results if contestant.group == OURS)
+        table, seen = [], set()
+        for contestant, median in results:
+            ratio = ours / median
+            best = contestant.group not in seen
+            seen.add(contestant.group)
+            target = TARGETS.get(contestant.group, {}).get(length) if best else None
+            verdict = "" if target is None else f"<= {target:.2f} {'met' if ratio <= target else 'MISSED'}"
+            row = {"shape": shape_name, "threads": threads, "length": length, "group": contestant.group}
+            row |= {"variant": contestant.variant, "median_ms": median, "ours_over_this": ratio, "best_of_group": best}
+            rows.append(row | {"target": target})
+            table.append([contestant.group, contestant.variant, f"{median:.3f}", f"{ratio:.3f}", verdict])
+        header = ["build", "variant", "median ms", "ours / this", "target"]
+        print_table(f"{shape_name}, {length} tokens, {threads} thread(s)", header, table)
+    return rows
+
+
+def main() -> None:
+    """Build what is missing, run every shape and thread count, and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--shapes", nargs="+", choices=SHAPES, default=list(SHAPES))
+    parser.add_argument("--lengths", nargs="+", type=int, default=list(LENGTHS), help="tokens a text")
+    parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
+    parser.add_argument("--rounds", type=int, default=40, help="final rounds of 3 timed calls each (default 40)")
+    parser.add_argument("--qualifying-rounds", type=int, default=8, help="rounds that choose the finalists (default 8)")
+    parser.add_argument("--ours", nargs="+", type=Path, help=".tflite files to time instead of a fresh export")
+    parser.add_argument("--work-dir", type=Path, help="keep the built files here (default: a temporary folder)")
+    parser.add_argument("--json", type=Path, help="write all medians and ratios here")
+    arguments = parser.parse_args()
+    if arguments.ours and len(arguments.shapes) > 1:
+        parser.error("--ours times files of one shape: name it with --shapes")
+
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    facts = machine_facts(PACKAGES)
+    print(
+        f"{facts['processor']}, {facts['cores']} cores, {' '.join(facts['flags'])}, load {facts['load_average'][0]:.1f}"
+    )
+    with tempfile.TemporaryDirectory() as temporary:
+        work_dir = arguments.work_dir or Path(temporary)
+        rows: list[dict[str, Any]] = []
+        for shape_name in arguments.shapes:
+            build_all(shape_name, work_dir / shape_name, arguments)
+            for threads in arguments.threads:
+                rows += run_shape(shape_name, threads, work_dir / shape_name, arguments)
+    if arguments.json:
+        write_json(arguments.json, {"machine": facts, "rounds": arguments.rounds, "results": rows})
+
+
+if __name__ == "__main__":
+    main()
