@@ -44,8 +44,8 @@ def read_template(backend: tokenizers.Tokenizer, count: int) -> tuple[TemplatePa
 def kept_lengths(lengths: Sequence[int], num_special: int, max_length: int | None, truncation: Truncation) -> list[int]:
     """How many tokens of each text stay, so that they with their special tokens fit `max_length`.
 
-    `longest_first` takes tokens off the longer text until both are equally long, then evenly, the second text
-    keeping the odd token: the rule of Hugging Face `tokenizers`, so that every runner cuts at the same place.
+    `longest_first` takes tokens off the longer text until both are equally long, then evenly; an odd token stays with
+    the longer text, or the second of equals: the rule of Hugging Face `tokenizers`, so that every runner cuts alike.
 
     Args:
         lengths: tokens in the one text or the two, without special tokens.
