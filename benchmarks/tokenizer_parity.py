@@ -1,4 +1,4 @@
-"""Hold the tokenizers against golden ids and offsets, and time loading and encoding against the bare `tokenizers` package.
+"""Hold the tokenizers against golden ids and offsets; time them against the bare `tokenizers` package.
 
 GOLDENS is a JSON file {"rows": [{"text": ..., NAME: ids, "NAME:offsets": offsets}, ...]}; each vocabulary is given as
 NAME=FOLDER. Exit status 1 when any row differs.
