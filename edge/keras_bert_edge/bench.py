@@ -10,6 +10,7 @@ import time
 
 from .errors import EdgeError
 from .model import load
+from .tasks.masked_lm import MASK_TOKENS
 
 DEFAULT_LENGTHS = (16, 32, 64, 128)
 WARM_UP_RUNS = 5
@@ -126,14 +127,14 @@ def _text_of(model, length):
     """(text, pair or None) of as many tokens as `length` allows, in the form that the model's task takes."""
     word = "a"
     if model.task == "masked_lm":
-        word = next(token for token in ("[MASK]", "<mask>") if model.tokenizer.backend.token_to_id(token) is not None)
-    question = model.task == "question_answering"
-    text, best = word, None
-    while best is None or len(model.tokenizer.encode(*((word, text) if question else (text, None)))) <= length:
-        best = (word, text) if question else (text, None)
-        if len(text) > 4 * length:
+        word = next(token for token in MASK_TOKENS if model.tokenizer.backend.token_to_id(token) is not None)
+    best = None
+    for count in range(length):
+        text = " ".join([word] + ["a"] * count)
+        sample = (word, text) if model.task == "question_answering" else (text, None)
+        if best and len(model.tokenizer.encode(*sample)) > length:
             break
-        text += " a"
+        best = sample
     return best
 
 
@@ -154,7 +155,7 @@ def _quantile(ordered, fraction):
 
 def _cold_start(path, threads, count, text, pair):
     """Medians over fresh processes, the kinds in turn."""
-    results = {"imports": [], "runtime": [], "edge": []}
+    results: dict[str, list] = {"imports": [], "runtime": [], "edge": []}
     folder = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
     search = os.pathsep.join(filter(None, [folder, os.environ.get("PYTHONPATH")]))
     for _ in range(count):

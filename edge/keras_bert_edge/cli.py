@@ -2,6 +2,7 @@
 
 import argparse
 import contextlib
+import io
 import json
 import os
 import sys
@@ -89,11 +90,11 @@ def _run(args):
     names = ("top_k", "n_best", "max_answer_length", "null_threshold")
     options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
     # What a terminal or locale cannot show must not stop the answers.
-    sys.stdout.reconfigure(encoding="utf-8", errors="replace")
+    _as_text(sys.stdout, errors="replace")
     if args.text is not None:
         _print(model, model(args.text, args.pair, **options), args.json)
         return
-    sys.stdin.reconfigure(encoding="utf-8", errors="replace", newline="\n")
+    _as_text(sys.stdin, errors="replace", newline="\n")
     if sys.stdin.isatty():
         print("one text a line; Ctrl-D ends", file=sys.stderr)
     for number, line in enumerate(sys.stdin, 1):
@@ -105,6 +106,12 @@ def _run(args):
         except EdgeError as error:
             raise EdgeError(f"line {number}: {error}") from error
         _print(model, result, args.json)
+
+
+def _as_text(stream, **settings):
+    """UTF-8 whatever the locale; a stream that something else put in place of Python's own is left as it is."""
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(encoding="utf-8", **settings)
 
 
 def _print(model, result, as_json):

@@ -57,12 +57,10 @@ class Engine:
         self.max_length = min([manifest.max_length, *([max(fixed)] if fixed else [])])
         try:
             signatures = {key: _read_signature(interpreter, key, path) for key in lengths}
-            if fixed:
-                self._call = _FixedLengths(interpreter, signatures, manifest)
-            else:
-                self._call = _AnyLength(interpreter, *signatures.values())
+            call = _FixedLengths(interpreter, signatures, manifest) if fixed else _AnyLength(interpreter, signatures)
         except (ValueError, RuntimeError) as error:
             raise error if isinstance(error, EdgeError) else unusable(path, self.runtime, error) from error
+        self._call = call
         first = next(iter(signatures.values()))
         self.uses_segments = "segment_ids" in first.inputs
         self.output_widths = first.output_widths
@@ -122,7 +120,8 @@ def _read_signature(interpreter, key, path):
 class _AnyLength:
     """One signature of dynamic length: inputs are resized when the length changes, and nothing is padded."""
 
-    def __init__(self, interpreter, signature):
+    def __init__(self, interpreter, signatures):
+        (signature,) = signatures.values()
         if "padding_mask" in signature.inputs:
             raise ValueError("a signature of dynamic length has an input for a padding mask")
         self._interpreter = interpreter

@@ -47,7 +47,7 @@ def parse_manifest(content, path):
         raise EdgeError(
             f"config.json in {path} is not of the format {FORMAT!r}: the file was not exported by keras-bert"
         )
-    version = config.get("format_version")
+    version = config.get("format_version", 0)
     if not _is_integer(version, 1, math.inf):
         raise _wrong(path, "format_version", "a positive integer", version)
     if version > FORMAT_VERSION:

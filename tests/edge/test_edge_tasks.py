@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import tiny_model
 from keras_bert_edge.tasks.question_answering import best_spans
+from keras_bert_edge.tasks.ranking import highest
 from keras_bert_edge.tasks.token_classification import TaggedWord, best_legal_path, group_entities, legal_tags
 from keras_bert_edge.tasks.windows import WindowMaker, widest_context
 
@@ -204,6 +205,17 @@ def test_best_spans_against_brute_force():
         assert [span[1:] for span in found] == [span[1:] for span in expected]
         np.testing.assert_allclose([span[0] for span in found], [span[0] for span in expected], rtol=1e-6)
     assert best_spans(np.zeros(0), np.zeros(0), 5, 4) == []
+
+
+def test_the_highest_are_the_same_everywhere():
+    """Among equals the lower index comes first, as a stable sort has it."""
+    random = np.random.RandomState(0)
+    for _ in range(200):
+        scores = random.randint(0, 4, random.randint(1, 30)).astype(float)
+        scores[random.rand(scores.size) < 0.2] = -np.inf
+        count = random.randint(1, 35)
+        expected = sorted(range(scores.size), key=lambda index: (-scores[index], index))[:count]
+        assert highest(scores, count).tolist() == expected
 
 
 # === Embeddings and fills ===

@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import EdgeError
 from .checks import require_outputs, require_single_text
+from .ranking import highest
 
 MASK_TOKENS = ("[MASK]", "<mask>")
 
@@ -33,10 +34,11 @@ class MaskedLanguageModel:
         require_outputs(engine, {"logits": None}, path)
         self._engine = engine
         self._tokenizer = tokenizer
-        known = [(token, tokenizer.backend.token_to_id(token)) for token in MASK_TOKENS]
-        self._mask_token, self._mask_id = next((row for row in known if row[1] is not None), (None, None))
-        if self._mask_id is None:
+        known = [token for token in MASK_TOKENS if tokenizer.backend.token_to_id(token) is not None]
+        if not known:
             raise EdgeError(f"tokenizer.json in {path} has no mask token ({' or '.join(MASK_TOKENS)})")
+        self.mask_token = known[0]
+        self._mask_id = tokenizer.backend.token_to_id(self.mask_token)
 
     def __call__(self, text, pair=None, top_k: int = 5):
         """Fills for every mask of the text.
@@ -50,18 +52,15 @@ class MaskedLanguageModel:
         encoding = self._tokenizer.encode(text)
         positions = [index for index, token_id in enumerate(encoding.ids) if token_id == self._mask_id]
         if not positions:
-            raise EdgeError(
-                f"the text holds no {self._mask_token} within the first {self._tokenizer.max_length} tokens"
-            )
+            raise EdgeError(f"the text holds no {self.mask_token} within the first {self._tokenizer.max_length} tokens")
         logits = self._engine.run_encoding(encoding)["logits"][0, positions].astype(np.float64)
         weights = np.exp(logits - logits.max(-1, keepdims=True))
         scores = weights / weights.sum(-1, keepdims=True)
-        fills = tuple(self._fills(row, min(top_k, len(row))) for row in scores)
+        fills = tuple(self._fills(row, top_k) for row in scores)
         return MaskedLanguageModelResult(fills, self._tokenizer.was_truncated(encoding))
 
     def _fills(self, scores, count):
-        best = np.argpartition(-scores, count - 1)[:count]
-        best = best[np.lexsort((best, -scores[best]))].tolist()
+        best = highest(scores, count).tolist()
         decode = self._tokenizer.backend.decode
         return tuple(
             Fill(decode([index], skip_special_tokens=False).strip(), index, float(scores[index])) for index in best

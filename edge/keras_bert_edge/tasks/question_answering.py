@@ -6,6 +6,7 @@ import numpy as np
 
 from ..errors import EdgeError
 from .checks import require_outputs
+from .ranking import highest
 from .windows import WindowMaker, widest_context
 
 
@@ -134,9 +135,7 @@ def best_spans(start_logits, end_logits, n_best, max_answer_length):
     ends[:length] = end_logits
     sums = start_logits[:, None].astype(np.float64) + np.lib.stride_tricks.sliding_window_view(ends, width)[:length]
     flat = sums.ravel()
-    count = min(n_best, flat.size)
-    best = np.argpartition(-flat, count - 1)[:count]
-    best = best[np.lexsort((best, -flat[best]))]
+    best = highest(flat, n_best)
     return [(float(flat[i]), int(i // width), int(i // width + i % width)) for i in best if flat[i] > -np.inf]
 
 

@@ -80,7 +80,8 @@ class TokenClassification:
 
 def find_words(text, encoding):
     """[first token, start, end] of each word: neighbours of one word id, without the spaces some tokenizers keep."""
-    words, previous = [], None
+    words: list[list[int]] = []
+    previous = None
     for index, (word, (start, end)) in enumerate(zip(encoding.word_ids, encoding.offsets)):
         if word is not None and word == previous:
             words[-1][2] = end
@@ -130,7 +131,7 @@ def best_legal_path(logits, start, follows):
 
 def group_entities(text, words):
     """Entities of legally tagged words: B-X opens, I-X of the same kind goes on, anything else closes."""
-    groups = []
+    groups: list[list[TaggedWord]] = []
     open_label = None
     for word in words:
         prefix, label = word.tag[:2], word.tag[2:]
