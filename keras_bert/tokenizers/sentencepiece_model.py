@@ -75,7 +75,7 @@ class SentencePieceModel:
         for absent in (41, 42, 43):  # bos_id, eos_id, pad_id: -1, these are ordinary control symbols here
             trainer += _varint_field(absent, (1 << 64) - 1)
         trainer += _bytes_field(45, self.pieces[unknown][0].encode("utf-8"))
-        normalizer = _bytes_field(1, b"nmt_nfkc") + _bytes_field(2, self.charsmap)
+        normalizer = _bytes_field(1, b"nmt_nfkc" if self.charsmap else b"identity") + _bytes_field(2, self.charsmap)
         normalizer += _varint_field(3, 1) + _varint_field(4, 1) + _varint_field(5, 1)
         return b"".join([*parts, _bytes_field(2, trainer), _bytes_field(3, normalizer)])
 
