@@ -12,7 +12,7 @@ from tokenizers import Tokenizer as Backend
 from tokenizers import decoders, models, pre_tokenizers, processors
 
 from ..errors import TokenizerError
-from .special_tokens import add_special, find_roles, require_roles
+from .special_tokens import ROBERTA_SPECIALS, add_special, find_roles, require_roles
 
 
 def parse_vocabulary(text: str, source: str) -> dict[str, int]:
@@ -37,6 +37,11 @@ def parse_vocabulary(text: str, source: str) -> dict[str, int]:
             raise TokenizerError(f"{source}: tokens {owners[token_id]!r} and {token!r} have the same id {token_id}")
         owners[token_id] = token
     return vocabulary
+
+
+def is_alphabet(vocabulary: Mapping[str, int]) -> bool:
+    """Whether all tokens but the special ones are single characters, so that there is nothing to merge."""
+    return all(len(token) == 1 or token in ROBERTA_SPECIALS for token in vocabulary)
 
 
 def parse_merges(text: str, vocabulary: Mapping[str, int], source: str) -> list[tuple[str, str]]:

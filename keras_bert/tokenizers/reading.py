@@ -68,7 +68,9 @@ def from_vocabulary_files(folder: pathlib.Path, config: dict[str, Any]) -> token
         )
     if vocab_json.exists() or merges_txt.exists():
         vocabulary = bpe.parse_vocabulary(_text(vocab_json), str(vocab_json))
-        merges = bpe.parse_merges(_text(merges_txt), vocabulary, str(merges_txt))
+        # A vocabulary of single characters (amino acids, say) merges nothing and comes without the file.
+        merges_text = "" if bpe.is_alphabet(vocabulary) and not merges_txt.exists() else _text(merges_txt)
+        merges = bpe.parse_merges(merges_text, vocabulary, str(merges_txt))
         return bpe.build_byte_level_bpe(
             vocabulary,
             merges,

@@ -70,6 +70,12 @@ def test_missing_half_is_named(folder: pathlib.Path, name: str) -> None:
         Tokenizer.from_pretrained(folder)
 
 
+def test_single_characters_need_no_merges(tmp_path: pathlib.Path) -> None:
+    vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "A": 4, "C": 5, "<mask>": 6}
+    (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
+    assert Tokenizer.from_pretrained(tmp_path).encode("AC<mask>A").token_ids == [0, 4, 5, 6, 4, 2]
+
+
 def test_nothing_there(tmp_path: pathlib.Path) -> None:
     with pytest.raises(TokenizerError, match=r"holds no tokenizer: expected tokenizer\.json"):
         Tokenizer.from_pretrained(tmp_path)
