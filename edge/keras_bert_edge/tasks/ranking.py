@@ -4,7 +4,7 @@ import numpy as np
 
 
 def highest(scores, count):
-    """Indices of the `count` highest of a flat array, highest first, the lower index first among equals: int [<= count].
+    """Indices of the `count` highest of a flat array, highest first, of equals the lower index first: int [<= count].
 
     Cheaper than sorting them all; unlike a bare partition, whose choice among equals differs between numpy versions.
     """
