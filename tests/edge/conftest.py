@@ -1,11 +1,9 @@
 """Shared by the tests of keras-bert-edge, which run where that distribution is installed, without TensorFlow."""
 
 import importlib.util
-import pathlib
 
 import pytest
-
-FIXTURES = pathlib.Path(__file__).parent / "fixtures"
+from tflite_file import FIXTURES
 
 # Elsewhere these tests have nothing to run on; `tox -e edge` is their environment.
 collect_ignore_glob = [] if importlib.util.find_spec("keras_bert_edge") else ["test_*.py"]

@@ -6,7 +6,6 @@ Needs tensorflow and tokenizers; run it again only when the format changes:
 """
 
 import json
-import pathlib
 import tempfile
 
 import flatbuffers
@@ -15,10 +14,10 @@ import tensorflow as tf
 import tflite_file
 import tiny_model
 from tensorflow.lite.python import schema_py_generated as schema
+from tflite_file import FIXTURES
 from tokenizers import Tokenizer, decoders, normalizers, pre_tokenizers, processors
 from tokenizers.models import BPE, Unigram, WordPiece
 
-FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 LABELS = ["negative", "neutral", "positive"]
 
 

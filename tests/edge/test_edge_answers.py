@@ -7,8 +7,8 @@ import keras_bert_edge
 import numpy as np
 import pytest
 import tiny_model
-from conftest import FIXTURES
 from keras_bert_edge import EdgeError
+from tflite_file import FIXTURES
 
 VOCAB = {token: index for index, token in enumerate(tiny_model.WORDS)}
 CLS, SEP = VOCAB["[CLS]"], VOCAB["[SEP]"]

@@ -11,9 +11,9 @@ import zlib
 import keras_bert_edge
 import pytest
 import tflite_file
-from conftest import FIXTURES
 from keras_bert_edge import EdgeError
 from keras_bert_edge.archive import read_members
+from tflite_file import FIXTURES
 
 WHOLE = (FIXTURES / "entities_unigram.tflite").read_bytes()
 MODEL, MEMBERS = tflite_file.split(WHOLE)

@@ -8,7 +8,7 @@ import sys
 
 import keras_bert_edge
 import pytest
-from conftest import FIXTURES
+from tflite_file import FIXTURES
 
 
 def command(*arguments, text=None, **options):

@@ -5,9 +5,11 @@ It shares no code with `keras-bert export`, so that the two sides of the format 
 
 import hashlib
 import io
+import pathlib
 import struct
 import zipfile
 
+FIXTURES = pathlib.Path(__file__).parent / "fixtures"
 PREFIX = b"keras-bert sha256:"
 
 
