@@ -11,6 +11,14 @@ FAMILIES = ("bert", "distilbert", "roberta", "albert")
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 
 
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_number(value: Any) -> bool:
+    return _is_whole(value) or isinstance(value, float)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncoderConfig:
     """The shape of one Transformer encoder. A family differs from another only in these values.
@@ -70,15 +78,20 @@ class EncoderConfig:
         sizes = ("vocab_size", "hidden_size", "num_layers", "num_heads", "intermediate_size", "max_positions")
         for name in (*sizes, "embedding_size", "layers_per_group"):
             value = getattr(self, name)
-            self._require(isinstance(value, int) and value > 0, name, "a positive whole number")
+            self._require(_is_whole(value) and value > 0, name, "a positive whole number")
         self._require(self.hidden_size % self.num_heads == 0, "hidden_size", f"a multiple of {self.num_heads} heads")
         for name in ("hidden_dropout", "attention_dropout", "classifier_dropout"):
-            self._require(0 <= getattr(self, name) < 1, name, "a rate in [0, 1)")
-        self._require(self.num_segments >= 0, "num_segments", "0 or more")
-        self._require(0 <= self.pad_token_id < self.vocab_size, "pad_token_id", f"an id below {self.vocab_size}")
-        self._require(self.layer_norm_epsilon > 0, "layer_norm_epsilon", "above 0")
+            self._require(_is_number(getattr(self, name)) and 0 <= getattr(self, name) < 1, name, "a rate in [0, 1)")
+        for name in ("num_segments", "position_offset"):
+            value = getattr(self, name)
+            self._require(_is_whole(value) and value >= 0, name, "a whole number, 0 or more")
+        for name in ("layer_norm_epsilon", "initializer_range"):
+            self._require(_is_number(getattr(self, name)) and getattr(self, name) > 0, name, "a number above 0")
+        pad = self.pad_token_id
+        self._require(_is_whole(pad) and 0 <= pad < self.vocab_size, "pad_token_id", f"an id below {self.vocab_size}")
         groups = self.num_layer_groups
-        self._require(groups is None or 0 < groups <= self.num_layers, "num_layer_groups", "1 to num_layers, or None")
+        fits = groups is None or (_is_whole(groups) and 0 < groups <= self.num_layers)
+        self._require(fits, "num_layer_groups", "1 to num_layers, or None")
 
     def _require(self, condition: bool, name: str, expected: str) -> None:
         if not condition:

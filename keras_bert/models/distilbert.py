@@ -5,6 +5,12 @@ from __future__ import annotations
 from .bert import CLASSIFIER_NAMES, QUESTION_NAMES
 from .family import CheckpointNames, Family, architectures
 
+_MASKED_LM = {
+    "vocab_transform": "head.dense",
+    "vocab_layer_norm": "head.norm",
+    "vocab_projector.bias": "head.bias",
+}
+
 DISTILBERT = Family(
     name="distilbert",
     config_fields={
@@ -44,11 +50,8 @@ DISTILBERT = Family(
             "output_layer_norm": "output_norm",
         },
         heads={
-            "masked_lm": {
-                "vocab_transform": "head.dense",
-                "vocab_layer_norm": "head.norm",
-                "vocab_projector.bias": "head.bias",
-            },
+            "masked_lm": _MASKED_LM,
+            "pretraining": _MASKED_LM,
             "sequence_classification": {"pre_classifier": "head.dense", **CLASSIFIER_NAMES},
             "token_classification": CLASSIFIER_NAMES,
             "question_answering": QUESTION_NAMES,

@@ -34,19 +34,39 @@ def complete_inputs(config: EncoderConfig, inputs: Any) -> Any:
         raise InputError(f"unknown input {', '.join(unknown)}: this model takes {', '.join(sorted(known))}{hint}")
     if "token_ids" not in inputs:
         raise InputError(f"the input token_ids is missing: got {', '.join(sorted(inputs)) or 'nothing'}")
-    inputs = dict(inputs)
+    inputs = {name: _from_list(name, value) for name, value in inputs.items()}
     ids = inputs["token_ids"]
+    _check_shape(ids, config)
     _check_values("token_ids", ids, config.vocab_size, "the vocabulary")
     if config.uses_segments:
         _check_values("segment_ids", inputs.setdefault("segment_ids", _like(ids, ops.zeros_like)), config.num_segments)
     inputs.setdefault("padding_mask", _like(ids, lambda x: ops.cast(ops.not_equal(x, config.pad_token_id), "int32")))
-    length = ids.shape[-1] if hasattr(ids, "shape") and len(ids.shape) > 1 else None
-    if length is not None and length > config.max_positions:
-        raise InputError(f"{length} tokens are too long: this model has {config.max_positions} positions")
     for name, value in inputs.items():
         if isinstance(value, np.ndarray) and isinstance(ids, np.ndarray) and value.shape != ids.shape:
             raise InputError(f"{name} has shape {value.shape}, expected {ids.shape}, the shape of token_ids")
     return inputs
+
+
+def _from_list(name: str, values: Any) -> Any:
+    """Nested lists as an array; anything else as it is."""
+    if not isinstance(values, (list, tuple)):
+        return values
+    try:
+        return np.asarray(values)
+    except ValueError:
+        raise InputError(f"{name} has rows of different lengths: pad them to one length") from None
+
+
+def _check_shape(ids: Any, config: EncoderConfig) -> None:
+    if not hasattr(ids, "shape"):
+        raise InputError(f"token_ids: expected an array [batch, length], got {type(ids).__name__}")
+    if len(ids.shape) != 2:
+        raise InputError(f"token_ids has shape {tuple(ids.shape)}, expected [batch, length]")
+    length = ids.shape[1]
+    if length == 0:
+        raise InputError("token_ids is empty: a text has at least one token")
+    if length is not None and length > config.max_positions:
+        raise InputError(f"{length} tokens are too long: this model has {config.max_positions} positions")
 
 
 def _like(ids: Any, function: Any) -> Any:

@@ -5,10 +5,16 @@ from __future__ import annotations
 from .bert import BLOCK_NAMES, CLASSIFIER_NAMES, CONFIG_FIELDS, EMBEDDING_NAMES, QUESTION_NAMES
 from .family import CheckpointNames, Family, architectures
 
+_MASKED_LM = {
+    "lm_head.dense": "head.dense",
+    "lm_head.layer_norm": "head.norm",
+    "lm_head.bias": "head.bias",
+}
+
 ROBERTA = Family(
     name="roberta",
     config_fields=CONFIG_FIELDS,
-    config_defaults={"num_segments": 1, "layer_norm_epsilon": 1e-5, "pad_token_id": 1, "vocab_size": 50265},
+    config_defaults={"pad_token_id": 1, "vocab_size": 50265},
     architectures=architectures("Roberta"),
     huggingface=CheckpointNames(
         prefix="roberta.",
@@ -17,11 +23,8 @@ ROBERTA = Family(
         block_prefix="encoder.layer.{i}.",
         block=BLOCK_NAMES,
         heads={
-            "masked_lm": {
-                "lm_head.dense": "head.dense",
-                "lm_head.layer_norm": "head.norm",
-                "lm_head.bias": "head.bias",
-            },
+            "masked_lm": _MASKED_LM,
+            "pretraining": _MASKED_LM,
             "sequence_classification": {"classifier.dense": "head.dense", "classifier.out_proj": "head.classifier"},
             "token_classification": CLASSIFIER_NAMES,
             "question_answering": QUESTION_NAMES,

@@ -1,0 +1,42 @@
+"""What all tests share: quiet TensorFlow, seeds, and the marker of tests that need the TensorFlow backend."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import pytest
+
+pytest.register_assert_rewrite("harness")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "tensorflow_only: needs Keras on the TensorFlow backend")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
+        return
+    skip = pytest.mark.skip(reason="needs the TensorFlow backend")
+    for item in items:
+        if item.get_closest_marker("tensorflow_only"):
+            item.add_marker(skip)
+
+
+@pytest.fixture
+def seeded() -> None:
+    """Weights and dropout are the same in every run."""
+    import keras
+
+    keras.utils.set_random_seed(7)
+
+
+@pytest.fixture
+def unallocated():
+    """Models built inside have variables with shapes but no memory: large presets can be counted."""
+    import keras
+
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    keras.utils.clear_session()

@@ -1,0 +1,89 @@
+"""What a model refuses on the host, before a device could gather zeros."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from harness import TINY, features
+
+import keras_bert as kb
+from keras_bert.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def encoders():
+    return {family: kb.Encoder(config) for family, config in TINY.items()}
+
+
+def call(model, inputs):
+    return model(inputs)
+
+
+def predict(model, inputs):
+    return model.predict(inputs, verbose=0)
+
+
+@pytest.mark.parametrize("use", [call, predict])
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("token_ids", 40, "token_ids holds 40, outside the vocabulary of 40 rows"),
+        ("token_ids", -1, "token_ids holds -1, outside the vocabulary"),
+        ("segment_ids", 2, "segment_ids holds 2, outside the segment table of 2 rows"),
+    ],
+)
+def test_ids_outside_a_table(use, name, value, message, encoders):
+    inputs = features(TINY["bert"])
+    inputs[name] = inputs[name].copy()
+    inputs[name][1, 2] = value
+    with pytest.raises(InputError, match=message):
+        use(encoders["bert"], inputs)
+
+
+@pytest.mark.parametrize("use", [call, predict])
+@pytest.mark.parametrize("family", ["distilbert", "roberta"])
+def test_segments_for_a_model_without(use, family, encoders):
+    inputs = {**features(TINY[family]), "segment_ids": np.zeros((3, 9), "int32")}
+    with pytest.raises(InputError, match=f"unknown input segment_ids.*{family} models have no segments"):
+        use(encoders[family], inputs)
+
+
+@pytest.mark.parametrize("use", [call, predict])
+@pytest.mark.parametrize("family", TINY)
+def test_too_long(use, family, encoders):
+    with pytest.raises(InputError, match="513 tokens are too long: this model has 512 positions"):
+        use(encoders[family], {"token_ids": np.full((1, 513), 7, "int32")})
+
+
+@pytest.mark.parametrize("use", [call, predict])
+@pytest.mark.parametrize(
+    ("inputs", "message"),
+    [
+        ({}, "token_ids is missing"),
+        ({"padding_mask": np.ones((1, 2), "int32")}, "token_ids is missing"),
+        ({"input_ids": np.ones((1, 2), "int32")}, "unknown input input_ids"),
+        ({"token_ids": np.ones((1, 2))}, "token_ids must be whole numbers, got dtype float64"),
+        ({"token_ids": np.ones(2, "int32")}, r"token_ids has shape \(2,\), expected \[batch, length\]"),
+        ({"token_ids": np.ones((1, 2), "int32"), "padding_mask": np.ones((1, 3), "int32")}, "padding_mask has shape"),
+        ({"token_ids": np.ones((1, 2), "int32"), "segment_ids": np.ones((2, 2), "int32")}, "segment_ids has shape"),
+        ({"token_ids": [[5, 99]]}, "token_ids holds 99"),
+        ({"token_ids": [[5, 6], [7]]}, "token_ids"),
+        ({"token_ids": np.ones((1, 0), "int32")}, "token_ids is empty"),
+    ],
+)
+def test_inputs_that_cannot_be_used(use, inputs, message, encoders):
+    with pytest.raises(InputError, match=message):
+        use(encoders["bert"], inputs)
+
+
+def test_ids_of_a_task_are_checked_in_fit(encoders):
+    model = kb.TokenClassifier(encoders["roberta"])
+    model.compile(loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    with pytest.raises(InputError, match="outside the vocabulary"):
+        model.fit({"token_ids": np.full((2, 3), 99, "int32")}, np.zeros((2, 3)), verbose=0)
+
+
+def test_lists_are_inputs_too(encoders):
+    outputs = encoders["bert"]({"token_ids": [[5, 6, 7]]})
+    assert tuple(outputs["sequence_output"].shape) == (1, 3, 16)
