@@ -1,0 +1,216 @@
+"""A task model to the FlatBuffer of a .tflite file and the files that go with it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from keras_bert import __version__
+from keras_bert.errors import ExportError
+
+from .equalize import equalize, input_ranges
+from .graph import FlatGraph, InputNames
+from .metadata import MODEL_METADATA_NAME, TensorDescription, write_metadata
+from .operators import Tensor
+from .recipes import Recipe, store
+from .weights import Weights, read_weights
+from .writer import ModelWriter
+
+TASKS = ("sequence_classification", "token_classification", "question_answering", "sentence_embedding", "masked_lm")
+PROFILES = ("default", "mediapipe")
+MEDIAPIPE_LENGTH = 128  # tokens, where nothing else is asked for
+_MIN_LENGTH = 8  # tokens; a RoBERTa pair has four special ones
+
+_INPUTS = {
+    "default": InputNames(),
+    "mediapipe": InputNames(token_ids="ids", padding_mask="mask", segment_ids="segment_ids"),
+}
+_DESCRIPTIONS = {
+    "token_ids": "Token ids of the text, special tokens included.",
+    "padding_mask": "1 for a token, 0 for padding.",
+    "segment_ids": "0 for the first text, 1 for the second of a pair.",
+    "logits": "Unnormalised scores.",
+    "probability": "Probability of each label.",
+    "start_logits": "Scores of each token as the first of the answer.",
+    "end_logits": "Scores of each token as the last of the answer.",
+    "embedding": "The text as a vector.",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Layout:
+    """Which signatures the file has.
+
+    Attributes:
+        signatures: name -> number of tokens, or None for a length that the caller sets.
+        profile: `default`, or `mediapipe` (names, inputs and output as MediaPipe Tasks expects).
+    """
+
+    signatures: Mapping[str, int | None]
+    profile: str = "default"
+
+
+def plan_layout(model: Any, lengths: Sequence[int] | None, profile: str) -> Layout:
+    """The layout for the lengths asked for, checked against the model.
+
+    Raises:
+        ExportError: lengths that the model has no positions for, a task or a tokenizer that the profile cannot serve.
+    """
+    if model.task not in TASKS:
+        raise ExportError(f"a model for {model.task} cannot be exported; expected one for {', '.join(TASKS)}")
+    limit = model.config.max_positions
+    for length in lengths or ():
+        if not _MIN_LENGTH <= length <= limit:
+            raise ExportError(f"a length of {length} tokens: expected {_MIN_LENGTH} to {limit}, the model's positions")
+    if profile == "mediapipe":
+        return Layout({"serving_default": _mediapipe_length(model, lengths)}, profile)
+    if not lengths:
+        return Layout({"serving_default": None})
+    return Layout({f"length_{length}": length for length in sorted(set(lengths))})
+
+
+def _mediapipe_length(model: Any, lengths: Sequence[int] | None) -> int:
+    tokenizer = model.tokenizer
+    if model.task not in ("sequence_classification", "sentence_embedding"):
+        raise ExportError(
+            f"MediaPipe has no task for {model.task} models of this kind; expected sequence_classification or"
+            " sentence_embedding: use the default profile"
+        )
+    if getattr(model, "problem_type", None) == "regression":
+        raise ExportError("MediaPipe's TextClassifier has no regression: use the default profile")
+    if tokenizer.kind != "wordpiece":
+        raise ExportError(
+            f"MediaPipe's BERT tokenizer reads WordPiece vocabularies alone, this model's is {tokenizer.kind}: use the"
+            " default profile"
+        )
+    if not tokenizer.lowercase:
+        raise ExportError(
+            "MediaPipe's BERT tokenizer lower-cases every text, this model's vocabulary is cased: use the default"
+            " profile"
+        )
+    if lengths and len(set(lengths)) > 1:
+        raise ExportError(f"MediaPipe reads files with one signature alone; expected one length, got {list(lengths)}")
+    return lengths[0] if lengths else min(MEDIAPIPE_LENGTH, model.config.max_positions)
+
+
+def convert(
+    model: Any, recipe: Recipe, layout: Layout, calibration: Sequence[Mapping[str, np.ndarray]]
+) -> tuple[bytes, dict[str, bytes]]:
+    """The model's FlatBuffer, and its associated files by name.
+
+    Args:
+        model: a task model with a tokenizer.
+        calibration: model inputs of varied texts, int32 [1, length] each.
+
+    Raises:
+        ExportError: a weight that is not finite or does not fit the recipe, a label with a line break, or a model that
+            is too large for the format.
+    """
+    weights = read_weights(model)
+    if recipe.equalized:
+        weights = equalize(weights, input_ranges(weights, calibration))
+    members = _text_members(model)
+    try:
+        flatbuffer = _flatbuffer(model, store(weights, recipe), layout, members)
+    except OverflowError as error:
+        raise ExportError(f"{error}: choose a smaller recipe") from error
+    config = _config(model, recipe, layout, len(flatbuffer))
+    return flatbuffer, {"config.json": json.dumps(config, indent=1, ensure_ascii=False).encode(), **members}
+
+
+def _flatbuffer(model: Any, weights: Weights, layout: Layout, members: Mapping[str, bytes]) -> bytes:
+    writer = ModelWriter(f"keras-bert {__version__}: {model.config.family} for {model.task}")
+    names = _INPUTS[layout.profile]
+    mediapipe = layout.profile == "mediapipe"
+    outputs: dict[str, Tensor] = {}
+    for signature, length in layout.signatures.items():
+        subgraph = writer.subgraph(signature)
+        graph = FlatGraph(subgraph, weights, length=length, names=names, always_segments=mediapipe)
+        outputs = _OUTPUTS[model.task](model, graph)
+        if mediapipe and "logits" in outputs:
+            outputs = {"probability": _probability(model, graph, outputs["logits"])}
+        for name, tensor in outputs.items():
+            subgraph.output(name, tensor)
+    roles = {name: role for role, name in dataclasses.asdict(names).items()}
+    labels_file = "labels.txt" if "labels.txt" in members else None
+    metadata = write_metadata(
+        f"{model.config.family} for {model.task.replace('_', ' ')}",
+        "Written by keras-bert export.",
+        [
+            TensorDescription(entry.name, _DESCRIPTIONS[roles[entry.name]])
+            for entry in writer.model.signatureDefs[0].inputs
+        ],
+        [TensorDescription(name, _DESCRIPTIONS[name], labels_file) for name in outputs],
+        "vocab.txt" if "vocab.txt" in members else None,
+    )
+    writer.add_metadata(MODEL_METADATA_NAME, metadata)
+    return writer.to_bytes()
+
+
+def _probability(model: Any, graph: FlatGraph, logits: Tensor) -> Tensor:
+    if model.problem_type == "multi_label_classification":
+        return graph.graph.sigmoid(logits)
+    return graph.graph.softmax(logits)
+
+
+_OUTPUTS: dict[str, Callable[[Any, FlatGraph], dict[str, Tensor]]] = {
+    "sequence_classification": lambda model, graph: {"logits": graph.sequence_logits()},
+    "token_classification": lambda model, graph: {"logits": graph.token_logits()},
+    "question_answering": lambda model, graph: dict(
+        zip(("start_logits", "end_logits"), graph.span_logits(), strict=True)
+    ),
+    "sentence_embedding": lambda model, graph: {"embedding": graph.embedding(model.pooling, model.normalize)},
+    "masked_lm": lambda model, graph: {"logits": graph.vocabulary_logits()},
+}
+
+
+def _text_members(model: Any) -> dict[str, bytes]:
+    """tokenizer.json, and labels.txt and vocab.txt where the model has them."""
+    members = {"tokenizer.json": model.tokenizer.to_json().encode()}
+    labels = getattr(model, "labels", ())
+    if labels:
+        for label in labels:
+            if len(label.splitlines()) != 1:
+                raise ExportError(f"the label {label!r} cannot be exported: labels.txt has one label a line")
+        members["labels.txt"] = "".join(f"{label}\n" for label in labels).encode()
+    if model.tokenizer.kind == "wordpiece":
+        id_of = model.tokenizer.vocab
+        token_of = {token_id: token for token, token_id in id_of.items()}
+        # A line's number is its id; ids that no token has still need their line.
+        lines = (token_of.get(token_id, f"[unused_{token_id}]") for token_id in range(max(token_of) + 1))
+        members["vocab.txt"] = "".join(f"{line}\n" for line in lines).encode()
+    return members
+
+
+def _config(model: Any, recipe: Recipe, layout: Layout, model_size: int) -> dict[str, Any]:
+    """config.json: what a runner must know of the file."""
+    names = _INPUTS[layout.profile]
+    segments = model.config.uses_segments or layout.profile == "mediapipe"
+    fixed = [length for length in layout.signatures.values() if length is not None]
+    config = {
+        "format": "keras-bert-edge",
+        "format_version": 1,
+        "task": model.task,
+        "family": model.config.family,
+        "labels": list(getattr(model, "labels", ())),
+        "problem_type": getattr(model, "problem_type", None),
+        "max_length": max(fixed) if fixed else model.config.max_positions,
+        "pad_token_id": model.config.pad_token_id,
+        "inputs": [
+            names.token_ids,
+            *([names.padding_mask] if fixed else []),
+            *([names.segment_ids] if segments else []),
+        ],
+        "signatures": dict(layout.signatures),
+        "profile": layout.profile,
+        "recipe": recipe.name,
+        "model_size": model_size,
+        "versions": {"keras-bert-toolkit": __version__},
+    }
+    if model.task == "sentence_embedding":
+        config |= {"pooling": model.pooling, "normalize": model.normalize}
+    return config

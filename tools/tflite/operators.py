@@ -1,0 +1,291 @@
+"""The builtin TFLite operators that the inference graph is made of, one method an operator.
+
+Shapes are tuples of int; -1 stands for the one size that the caller sets at run time, the number of tokens.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .quantized import QuantizedMatrix
+from .schema import schema
+
+if TYPE_CHECKING:
+    from .writer import ModelWriter
+
+Shape = tuple[int, ...]
+Matrix = np.ndarray | QuantizedMatrix
+
+_TENSOR_TYPES = {
+    "float32": schema.TensorType.FLOAT32,
+    "float16": schema.TensorType.FLOAT16,
+    "int32": schema.TensorType.INT32,
+    "int8": schema.TensorType.INT8,
+    "bool": schema.TensorType.BOOL,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Tensor:
+    """A tensor of a subgraph: its index there, its shape (-1: the number of tokens) and its numpy dtype name."""
+
+    index: int
+    shape: Shape
+    dtype: str
+
+
+class Subgraph:
+    """One graph of operators and its signature. A method that names an operator adds it and returns its output."""
+
+    def __init__(self, writer: ModelWriter, name: str, index: int) -> None:
+        self._writer = writer
+        self.table = schema.SubGraphT()
+        self.table.name = name
+        self.table.tensors, self.table.operators = [], []
+        self.table.inputs, self.table.outputs = [], []
+        self.signature = schema.SignatureDefT()
+        self.signature.signatureKey, self.signature.subgraphIndex = name, index
+        self.signature.inputs, self.signature.outputs = [], []
+        self._constant_of: dict[tuple[Any, ...], Tensor] = {}
+
+    # === Tensors ===
+
+    def input(self, name: str, shape: Shape, dtype: str = "int32") -> Tensor:
+        """An input of the signature."""
+        tensor = self._tensor(name, shape, dtype)
+        self.table.inputs.append(tensor.index)
+        self.signature.inputs.append(_tensor_map(name, tensor))
+        return tensor
+
+    def output(self, name: str, tensor: Tensor) -> None:
+        """Make `tensor` the signature's output `name`."""
+        self.table.tensors[tensor.index].name = name
+        self.table.outputs.append(tensor.index)
+        self.signature.outputs.append(_tensor_map(name, tensor))
+
+    def constant(self, value: Matrix) -> Tensor:
+        """A constant; the same value twice is one tensor. A quantised matrix keeps its int8 values and row scales."""
+        quantized = value if isinstance(value, QuantizedMatrix) else None
+        array = quantized.values if quantized else np.ascontiguousarray(value)
+        buffer = self._writer.buffer(array)
+        key = (buffer, array.shape, array.dtype.name, quantized.scales.tobytes() if quantized else b"")
+        if key not in self._constant_of:
+            tensor = self._tensor(f"constant_{len(self.table.tensors)}", array.shape, array.dtype.name, buffer)
+            if quantized:
+                self.table.tensors[tensor.index].quantization = self._writer.quantization(quantized.scales)
+            self._constant_of[key] = tensor
+        return self._constant_of[key]
+
+    def integers(self, values: Sequence[int]) -> Tensor:
+        """A constant int32 vector: a shape, axes, bounds."""
+        return self.constant(np.asarray(values, np.int32))
+
+    def floats(self, values: Any) -> Tensor:
+        """A constant float32 vector."""
+        return self.constant(np.atleast_1d(np.asarray(values, np.float32)))
+
+    # === Lookup ===
+
+    def lookup(self, row_ids: Tensor, table: Matrix) -> Tensor:
+        """Rows of `table` [rows, width] at int32 `row_ids` [n]: float32 [n, width].
+
+        EMBEDDING_LOOKUP refuses an id outside the table, where GATHER would read beyond it. Its own way to scale int8
+        rows is four times slower than to copy them and multiply by their looked-up scales.
+        """
+        if isinstance(table, QuantizedMatrix):
+            rows = self.cast(self._rows(row_ids, self.constant(table.values)), "float32")
+            return self.multiply(rows, self._rows(row_ids, self.constant(table.scales[:, None])))
+        rows = self._rows(row_ids, self.constant(table))
+        return self._operator("DEQUANTIZE", [rows], rows.shape, "float32") if rows.dtype == "float16" else rows
+
+    def _rows(self, row_ids: Tensor, table: Tensor) -> Tensor:
+        return self._operator("EMBEDDING_LOOKUP", [row_ids, table], (*row_ids.shape, table.shape[1]), table.dtype)
+
+    # === Integers ===
+
+    def not_equal(self, x: Tensor, value: int) -> Tensor:
+        """int32 1 where `x` is not `value`, else 0."""
+        unequal = self._operator("NOT_EQUAL", [x, self.integers([value])], x.shape, "bool", "NotEqualOptions")
+        return self.cast(unequal, "int32")
+
+    def cumulative_sum(self, x: Tensor) -> Tensor:
+        """Sums over the elements up to and with each one of `x` [n]."""
+        axis = self.constant(np.asarray(0, np.int32))
+        return self._operator("CUMSUM", [x, axis], x.shape, x.dtype, "CumsumOptions")
+
+    def cast(self, x: Tensor, dtype: str) -> Tensor:
+        """`x` as `dtype`."""
+        types = {"inDataType": _TENSOR_TYPES[x.dtype], "outDataType": _TENSOR_TYPES[dtype]}
+        return self._operator("CAST", [x], x.shape, dtype, "CastOptions", **types)
+
+    # === Products ===
+
+    def fully_connected(self, x: Tensor, weights: Matrix, bias: np.ndarray) -> Tensor:
+        """`x` [n, in] times the transpose of `weights` [out, in], plus `bias` [out]: [n, out].
+
+        float16 weights are widened once, when the runtime packs them. With int8 weights the runtime quantises each row
+        of `x` on the fly (asymmetric int8 over that row's range).
+        """
+        matrix = self.constant(weights)
+        if matrix.dtype == "float16":
+            matrix = self._dequantized(matrix)
+        is_int8 = matrix.dtype == "int8"
+        return self._operator(
+            "FULLY_CONNECTED",
+            [x, matrix, self.floats(bias)],
+            (*x.shape[:-1], matrix.shape[0]),
+            "float32",
+            "FullyConnectedOptions",
+            version=12 if is_int8 else 1,  # 12: float inputs, int8 weights with one scale a row
+            asymmetricQuantizeInputs=is_int8,
+        )
+
+    def _dequantized(self, matrix: Tensor) -> Tensor:
+        key = ("dequantized", matrix.index)
+        if key not in self._constant_of:
+            self._constant_of[key] = self._operator("DEQUANTIZE", [matrix], matrix.shape, "float32")
+        return self._constant_of[key]
+
+    def batch_matmul(self, a: Tensor, b: Tensor, *, transpose_b: bool = False) -> Tensor:
+        """Product over the last two axes of `a` and `b`, or `b`'s transpose."""
+        columns = b.shape[-2] if transpose_b else b.shape[-1]
+        options = {"adjX": False, "adjY": transpose_b}
+        return self._operator(
+            "BATCH_MATMUL", [a, b], (*a.shape[:-1], columns), a.dtype, "BatchMatMulOptions", **options
+        )
+
+    # === Elementwise and reductions ===
+
+    def add(self, a: Tensor, b: Tensor) -> Tensor:
+        """`a + b`, broadcast."""
+        return self._binary("ADD", a, b, "AddOptions")
+
+    def subtract(self, a: Tensor, b: Tensor) -> Tensor:
+        """`a - b`, broadcast."""
+        return self._binary("SUB", a, b, "SubOptions")
+
+    def multiply(self, a: Tensor, b: Tensor) -> Tensor:
+        """`a * b`, broadcast."""
+        return self._binary("MUL", a, b, "MulOptions")
+
+    def divide(self, a: Tensor, b: Tensor) -> Tensor:
+        """`a / b`, broadcast."""
+        return self._binary("DIV", a, b, "DivOptions")
+
+    def maximum(self, a: Tensor, b: Tensor) -> Tensor:
+        """The larger of `a` and `b`, broadcast."""
+        return self._binary("MAXIMUM", a, b, "MaximumMinimumOptions")
+
+    def mean(self, x: Tensor, axis: int) -> Tensor:
+        """Mean over `axis`, which stays with size 1."""
+        return self._reduce("MEAN", x, axis)
+
+    def sum(self, x: Tensor, axis: int) -> Tensor:
+        """Sum over `axis`, which stays with size 1."""
+        return self._reduce("SUM", x, axis)
+
+    def square(self, x: Tensor) -> Tensor:
+        """`x * x`; runtimes fuse it with a mean that follows."""
+        return self._operator("SQUARE", [x], x.shape, x.dtype, "SquareOptions")
+
+    def rsqrt(self, x: Tensor) -> Tensor:
+        """`1 / sqrt(x)`."""
+        return self._operator("RSQRT", [x], x.shape, x.dtype)
+
+    def tanh(self, x: Tensor) -> Tensor:
+        """Hyperbolic tangent."""
+        return self._operator("TANH", [x], x.shape, x.dtype)
+
+    def relu(self, x: Tensor) -> Tensor:
+        """`max(x, 0)`."""
+        return self._operator("RELU", [x], x.shape, x.dtype)
+
+    def sigmoid(self, x: Tensor) -> Tensor:
+        """`1 / (1 + exp(-x))`."""
+        return self._operator("LOGISTIC", [x], x.shape, x.dtype)
+
+    def gelu(self, x: Tensor, *, approximate: bool) -> Tensor:
+        """GELU by erf, or by tanh if `approximate`."""
+        return self._operator("GELU", [x], x.shape, x.dtype, "GeluOptions", approximate=approximate)
+
+    def softmax(self, x: Tensor) -> Tensor:
+        """Softmax over the last axis."""
+        return self._operator("SOFTMAX", [x], x.shape, x.dtype, "SoftmaxOptions", beta=1.0)
+
+    # === Shape ===
+
+    def reshape(self, x: Tensor, shape: Shape) -> Tensor:
+        """`x` with another shape, in which at most one size is -1."""
+        inputs = [x, self.integers(shape)]
+        return self._operator("RESHAPE", inputs, tuple(shape), x.dtype, "ReshapeOptions", newShape=list(shape))
+
+    def transpose(self, x: Tensor, order: Sequence[int]) -> Tensor:
+        """`x` with its axes in `order`."""
+        shape = tuple(x.shape[axis] for axis in order)
+        return self._operator("TRANSPOSE", [x, self.integers(order)], shape, x.dtype, "TransposeOptions")
+
+    def slice(self, x: Tensor, begin: Sequence[int], size: Sequence[int]) -> Tensor:
+        """The part of `x` that starts at `begin`; a `size` of -1 goes to the end."""
+        shape = tuple(
+            wanted if wanted >= 0 else (have if have < 0 else have - start)
+            for have, start, wanted in zip(x.shape, begin, size, strict=True)
+        )
+        return self._operator("SLICE", [x, self.integers(begin), self.integers(size)], shape, x.dtype, "SliceOptions")
+
+    # === Inside ===
+
+    def _tensor(self, name: str, shape: Shape, dtype: str, buffer: int = 0) -> Tensor:
+        tensor = schema.TensorT()
+        tensor.name, tensor.buffer, tensor.type = name, buffer, _TENSOR_TYPES[dtype]
+        tensor.shape = [1 if size < 0 else size for size in shape]
+        tensor.hasRank = True
+        if any(size < 0 for size in shape):
+            tensor.shapeSignature = list(shape)
+        self.table.tensors.append(tensor)
+        return Tensor(len(self.table.tensors) - 1, tuple(shape), dtype)
+
+    def _binary(self, operator: str, a: Tensor, b: Tensor, options: str) -> Tensor:
+        rank = max(len(a.shape), len(b.shape))
+        left, right = ((1,) * (rank - len(x.shape)) + x.shape for x in (a, b))
+        shape = tuple(y if x == 1 else x for x, y in zip(left, right, strict=True))
+        return self._operator(operator, [a, b], shape, a.dtype, options)
+
+    def _reduce(self, operator: str, x: Tensor, axis: int) -> Tensor:
+        axis %= len(x.shape)
+        shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+        return self._operator(operator, [x, self.integers([axis])], shape, x.dtype, "ReducerOptions", keepDims=True)
+
+    def _operator(
+        self,
+        name: str,
+        inputs: Sequence[Tensor],
+        shape: Shape,
+        dtype: str,
+        options: str | None = None,
+        *,
+        version: int = 1,
+        **fields: Any,
+    ) -> Tensor:
+        """Add builtin operator `name`; `version` is the lowest with its argument types (versioning/op_version.cc)."""
+        output = self._tensor(f"{name.lower()}_{len(self.table.tensors)}", shape, dtype)
+        operator = schema.OperatorT()
+        operator.opcodeIndex = self._writer.operator_code(name, version)
+        operator.inputs = [tensor.index for tensor in inputs]
+        operator.outputs = [output.index]
+        if options:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, options)
+            operator.builtinOptions = getattr(schema, f"{options}T")()
+            for field, value in fields.items():
+                setattr(operator.builtinOptions, field, value)
+        self.table.operators.append(operator)
+        return output
+
+
+def _tensor_map(name: str, tensor: Tensor) -> Any:
+    entry = schema.TensorMapT()
+    entry.name, entry.tensorIndex = name, tensor.index
+    return entry

@@ -1,0 +1,233 @@
+"""An exported file opened in LiteRT and held against the Keras model it was made from."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from keras_bert.errors import ExportError
+
+from .convert import Layout
+from .recipes import Recipe
+from .runtime import Session
+from .schema import schema
+
+_SIZE_SLACK = 0.02  # of the size that the parameters need: tables of the format, operators
+_SIZE_SLACK_BYTES = 128 * 1024
+_ROW_TASKS = ("token_classification", "question_answering", "masked_lm")
+_ROLES = {"ids": "token_ids", "mask": "padding_mask"}  # MediaPipe's names -> ours
+
+
+@dataclasses.dataclass(frozen=True)
+class Verification:
+    """What was measured.
+
+    Attributes:
+        texts, tokens: how many were compared.
+        error: rms(file - Keras) / rms(Keras) over all outputs; tolerance: what the recipe allows.
+        max_difference: largest absolute difference of an output.
+        agreement: share of choices (label of a text or token, start and end of an answer) that are Keras's; None where
+            nothing is chosen.
+        expected_size, size: bytes of the FlatBuffer.
+    """
+
+    texts: int
+    tokens: int
+    error: float
+    tolerance: float
+    max_difference: float
+    agreement: float | None
+    expected_size: int
+    size: int
+
+
+def verify(
+    path: str | os.PathLike[str],
+    size: int,
+    model: Any,
+    recipe: Recipe,
+    layout: Layout,
+    texts: Sequence[Mapping[str, np.ndarray]],
+    advance: Callable[[int], None] = lambda steps: None,
+) -> Verification:
+    """Check size, operators and outputs of the file at `path`.
+
+    Args:
+        size: bytes of its FlatBuffer.
+        texts: model inputs, int32 [1, length] each, of many lengths; those too long for the file are left out.
+        advance: called with 1 after each text.
+
+    Raises:
+        ExportError: the file is not the model it was made from; the message says in which way.
+    """
+    expected = expected_size(model, recipe)
+    if abs(size - expected) > expected * _SIZE_SLACK + _SIZE_SLACK_BYTES:
+        raise ExportError(
+            f"the exported model has {size:,} bytes, expected {expected:,}: weights are missing or doubled"
+        )
+    _check_operators(path, size)
+    try:
+        session = Session(path, threads=2)
+    except (ValueError, RuntimeError) as error:
+        raise ExportError(f"LiteRT does not open the exported model: {error}") from error
+    comparison = _Comparison(recipe)
+    tokens = count = 0
+    for features in texts:
+        length = features["token_ids"].shape[1]
+        signature = _smallest(layout, length)
+        if signature is not None:
+            reference = keras_outputs(model, features, layout.profile)
+            padded = _padded(features, layout.signatures[signature], model.config.pad_token_id)
+            try:
+                outputs = session.run(signature, _renamed(padded, session.signatures[signature]))
+            except (ValueError, RuntimeError) as error:
+                raise ExportError(f"the exported model fails at {length} tokens: {error}") from error
+            rows = length if model.task in _ROW_TASKS else None
+            comparison.add(reference, {name: value[:, :rows] for name, value in outputs.items()}, length)
+            tokens, count = tokens + length, count + 1
+        advance(1)
+    if not count:
+        raise ExportError(
+            f"no text is short enough to check the exported model with: lengths {dict(layout.signatures)}"
+        )
+    relative, largest, agreement = comparison.result(model)
+    return Verification(count, tokens, relative, recipe.tolerance, largest, agreement, expected, size)
+
+
+def expected_size(model: Any, recipe: Recipe) -> int:
+    """Bytes that the parameters need, counted on the Keras model: shared ones once, those not read not at all."""
+    pooler = model.encoder.pooler
+    pooler_is_read = model.task == "sequence_classification" and model.head.dense is None
+    unread = {id(v) for v in pooler.weights} if pooler is not None and not pooler_is_read else set()
+    total = 0
+    for variable in model.weights:
+        if id(variable) in unread or "seed_generator" in variable.path:
+            continue
+        count = int(np.prod(variable.shape))
+        if len(variable.shape) < 2 or variable is model.encoder.embeddings.segment_table:
+            total += 4 * count
+        else:
+            # Kernels are stored [out, in], tables as they are: one scale an output or a row.
+            rows = variable.shape[-1] if variable.path.endswith("kernel") else variable.shape[0]
+            total += recipe.bytes_per_weight * count + recipe.bytes_per_row * rows
+    return total
+
+
+def keras_outputs(model: Any, features: Mapping[str, np.ndarray], profile: str) -> dict[str, np.ndarray]:
+    """The Keras model's outputs for one text under the names that the file gives them."""
+    known = {tensor: features[tensor] for tensor in ("token_ids", "padding_mask") if tensor in features}
+    if model.config.uses_segments:
+        known["segment_ids"] = features["segment_ids"]
+    outputs = model(known, training=False)
+    if not isinstance(outputs, Mapping):
+        outputs = {"embedding" if model.task == "sentence_embedding" else "logits": outputs}
+    if profile == "mediapipe" and "logits" in outputs:
+        multi = model.problem_type == "multi_label_classification"
+        outputs = {"probability": ops.sigmoid(outputs["logits"]) if multi else ops.softmax(outputs["logits"])}
+    return {name: ops.convert_to_numpy(value).astype(np.float32) for name, value in outputs.items()}
+
+
+class _Comparison:
+    """Collects differences and choices over many texts."""
+
+    def __init__(self, recipe: Recipe) -> None:
+        self.recipe = recipe
+        self.squares = self.reference_squares = self.largest = 0.0
+        self.references: list[np.ndarray] = []
+        self.outputs: list[np.ndarray] = []
+
+    def add(self, reference: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], length: int) -> None:
+        if set(reference) != set(outputs):
+            raise ExportError(f"the exported model's outputs are {sorted(outputs)}, expected {sorted(reference)}")
+        for name, expected in reference.items():
+            got = outputs[name]
+            if got.shape != expected.shape:
+                raise ExportError(
+                    f"the exported model's {name} has shape {got.shape} at {length} tokens, expected {expected.shape}"
+                )
+            if not np.isfinite(got).all():
+                raise ExportError(f"the exported model's {name} holds NaN or infinity at {length} tokens")
+            difference = (got - expected).astype(np.float64)
+            self.squares += float((difference**2).sum())
+            self.reference_squares += float((expected.astype(np.float64) ** 2).sum())
+            self.largest = max(self.largest, float(np.abs(difference).max()))
+            self.references.append(_choices(expected))
+            self.outputs.append(_choices(got))
+
+    def result(self, model: Any) -> tuple[float, float, float | None]:
+        """Relative error, largest difference and agreement.
+
+        Raises:
+            ExportError: one of them is beyond what the recipe allows.
+        """
+        error = float(np.sqrt(self.squares / max(self.reference_squares, 1e-30)))
+        if error > self.recipe.tolerance:
+            raise ExportError(
+                f"the exported model's outputs are off by {error:.2g} of their size, more than the"
+                f" {self.recipe.tolerance:g} that {self.recipe.name} allows"
+            )
+        if model.task == "sentence_embedding" or getattr(model, "problem_type", None) == "regression":
+            return error, self.largest, None
+        return error, self.largest, self._agreement()
+
+    def _agreement(self) -> float:
+        """Share of equal choices; close calls, which rounding may tip, are counted in it but not held against it."""
+        total = agreed = decided = decided_agreed = 0
+        scale = np.sqrt(np.mean([np.mean(reference**2) for reference in self.references]))
+        for reference, output in zip(self.references, self.outputs, strict=True):
+            chosen, expected = output.argmax(-1), reference.argmax(-1)
+            ordered = np.sort(reference, axis=-1)
+            clear = ordered[..., -1] - ordered[..., -2] > self.recipe.tolerance * scale
+            equal = chosen == expected
+            total, agreed = total + equal.size, agreed + int(equal.sum())
+            decided, decided_agreed = decided + int(clear.sum()), decided_agreed + int((equal & clear).sum())
+        if decided and decided_agreed / decided < self.recipe.agreement:
+            raise ExportError(
+                f"the exported model chooses as Keras does in {decided_agreed / decided:.1%} of the clear cases, fewer"
+                f" than the {self.recipe.agreement:.0%} that {self.recipe.name} allows"
+            )
+        return agreed / total
+
+
+def _choices(output: np.ndarray) -> np.ndarray:
+    """Rows to choose from, `[choices, alternatives]`; a lone score is chosen or not."""
+    rows = output.reshape(-1, output.shape[-1])
+    return np.concatenate([rows, np.zeros_like(rows)], axis=-1) if rows.shape[-1] == 1 else rows
+
+
+def _smallest(layout: Layout, length: int) -> str | None:
+    """The signature with the fewest tokens that fits `length`."""
+    fits = [(size or 0, name) for name, size in layout.signatures.items() if size is None or size >= length]
+    return min(fits)[1] if fits else None
+
+
+def _padded(features: Mapping[str, np.ndarray], length: int | None, pad_token_id: int) -> dict[str, np.ndarray]:
+    if length is None:
+        return dict(features)
+    padding = length - features["token_ids"].shape[1]
+    fill = {"token_ids": pad_token_id}
+    return {
+        name: np.pad(value, ((0, 0), (0, padding)), constant_values=fill.get(name, 0))
+        for name, value in features.items()
+    }
+
+
+def _renamed(features: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    return {name: features[_ROLES.get(name, name)] for name in names}
+
+
+def _check_operators(path: str | os.PathLike[str], size: int) -> None:
+    """Builtin operators alone: Flex and custom ones need a runtime that was built with them."""
+    content = np.memmap(path, np.uint8, "r", shape=(size,))
+    model = schema.Model.GetRootAs(content, 0)
+    for index in range(model.OperatorCodesLength()):
+        code = model.OperatorCodes(index)
+        if code.CustomCode() is not None or code.BuiltinCode() == schema.BuiltinOperator.CUSTOM:
+            raise ExportError(
+                f"the exported model needs the operator {code.CustomCode()!r}, which is not a builtin one"
+            )
