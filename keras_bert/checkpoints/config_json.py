@@ -49,7 +49,7 @@ def parse_config(raw: dict[str, Any], path: pathlib.Path) -> tuple[Family, Encod
         CheckpointError: another architecture, or values that do not fit.
     """
     model_type = raw.get("model_type") or _guess_family(raw)
-    if model_type not in FAMILIES:
+    if not isinstance(model_type, str) or model_type not in FAMILIES:
         raise CheckpointError(
             f"{path}: model_type {model_type!r} is not supported: expected one of {', '.join(FAMILIES)}"
         )
@@ -61,14 +61,14 @@ def parse_config(raw: dict[str, Any], path: pathlib.Path) -> tuple[Family, Encod
     for key, field in family.config_fields.items():
         if raw.get(key) is not None:
             values[field] = raw[key]
-    if "activation" in values:
-        values["activation"] = _ACTIVATIONS.get(values["activation"], values["activation"])
-    if raw.get("classifier_dropout") is None and "classifier_dropout" in family.config_fields:
-        values["classifier_dropout"] = values.get("hidden_dropout", 0.1)
-    if family.name == "roberta":
-        values["position_offset"] = values["pad_token_id"] + 1
-        values["max_positions"] = values.get("max_positions", 514) - values["position_offset"]
     try:
+        if "activation" in values:
+            values["activation"] = _ACTIVATIONS.get(values["activation"], values["activation"])
+        if raw.get("classifier_dropout") is None and "classifier_dropout" in family.config_fields:
+            values["classifier_dropout"] = values.get("hidden_dropout", 0.1)
+        if family.name == "roberta":
+            values["position_offset"] = values["pad_token_id"] + 1
+            values["max_positions"] = values.get("max_positions", 512) - values["position_offset"]
         return family, EncoderConfig(**values)
     except (ConfigError, TypeError) as error:
         raise CheckpointError(f"{path}: {error}") from error

@@ -34,12 +34,15 @@ def open_huggingface(path: pathlib.Path) -> Checkpoint:
     raw = read_json(path / "config.json")
     family, config = parse_config(raw, path / "config.json")
     files: dict[str, safetensors.safe_open] = {}
-    for file in _weight_files(path):
+    weight_files, promised = _weight_files(path)
+    for file in weight_files:
         try:
             opened = safetensors.safe_open(str(file), framework="numpy")
             files.update(dict.fromkeys(opened.keys(), opened))
         except (safetensors.SafetensorError, OSError) as error:
             raise CheckpointError(f"{file} is not a readable safetensors file: {error}") from error
+    if absent := sorted(promised - set(files)):
+        raise CheckpointError(f"{path}: no shard holds {absent[0]}, which {INDEX} names")
     names = family.huggingface
     tensors = {_plain_name(name, names.prefix): name for name in files}
     if len(tensors) != len(files):
@@ -57,20 +60,21 @@ def open_huggingface(path: pathlib.Path) -> Checkpoint:
     return Checkpoint(path, raw, family, config, names, HUGGINGFACE, tensors, shape, read)
 
 
-def _weight_files(path: pathlib.Path) -> list[pathlib.Path]:
+def _weight_files(path: pathlib.Path) -> tuple[list[pathlib.Path], set[str]]:
+    """The files with weights, and the tensors that an index promises in them."""
     if (path / WEIGHTS).exists():
-        return [path / WEIGHTS]
+        return [path / WEIGHTS], set()
     if (path / INDEX).exists():
         shards = read_json(path / INDEX).get("weight_map")
-        if not isinstance(shards, dict) or not shards:
+        if not isinstance(shards, dict) or not shards or not all(isinstance(file, str) for file in shards.values()):
             raise CheckpointError(f"{path / INDEX}: expected a weight_map from tensor to file")
-        files = [path / str(name) for name in sorted(set(shards.values()))]
+        files = [path / name for name in sorted(set(shards.values()))]
         for file in files:
             if file.parent != path:
                 raise CheckpointError(f"{path / INDEX}: shard {file.name} lies outside the checkpoint")
             if not file.exists():
                 raise CheckpointError(f"{file} is missing: {INDEX} names it")
-        return files
+        return files, set(shards)
     if (path / "pytorch_model.bin").exists():
         raise CheckpointError(
             f"{path / 'pytorch_model.bin'} is a pickle, which can run code when it is opened, so it is not read. "
@@ -90,5 +94,12 @@ def _plain_name(name: str, prefix: str) -> str:
 
 
 def write_tensors(path: str | os.PathLike[str], tensors: Mapping[str, np.ndarray]) -> None:
-    """Write `model.safetensors` as `transformers` expects it."""
-    save_file(dict(tensors), os.fspath(path), metadata={"format": "pt"})
+    """Write `model.safetensors` as `transformers` expects it.
+
+    Raises:
+        CheckpointError: the file cannot be written, or the disk is full.
+    """
+    try:
+        save_file(dict(tensors), os.fspath(path), metadata={"format": "pt"})
+    except (safetensors.SafetensorError, OSError) as error:
+        raise CheckpointError(f"cannot write {path}: {error}") from error

@@ -6,6 +6,7 @@ import logging
 import math
 import os
 import pathlib
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,7 @@ from ..errors import CheckpointError
 from ..layers import about_to_load
 from ..layers.initializers import weight_initializer
 from .huggingface import is_huggingface, open_huggingface
-from .names import Slot, encoder_slots, head_slots, is_other_head
+from .names import Slot, encoder_slots, head_slots, is_other_head, stands_for
 from .sentence import read_pooling
 from .source import Checkpoint
 from .tf1 import is_tf1, open_tf1
@@ -88,46 +89,52 @@ def _tokenizer(checkpoint: Checkpoint) -> Any:
 
 def _has_head(cls: Any, checkpoint: Checkpoint) -> bool:
     """Whether the checkpoint's head is this task's: heads of different tasks can share a tensor name."""
-    names = checkpoint.names.heads.get(cls.task, {})
-    if not names or not _has(checkpoint, names):
-        return False
-    architecture = checkpoint.architecture
     known = checkpoint.family.architectures
-    owner = next((task for task, name in known.items() if name == architecture), None)
-    return (
-        owner is None
-        or owner == cls.task
-        or not set(names) <= set(checkpoint.names.heads.get(owner, {}))
-        or ({owner, cls.task} <= {"masked_lm", "pretraining"})
-    )
+    owner = next((task for task, name in known.items() if name == checkpoint.architecture), None)
+    if owner not in (None, "encoder", cls.task) and {owner, cls.task} != {"masked_lm", "pretraining"}:
+        return False
+    return _has(checkpoint, checkpoint.names.heads.get(cls.task, {}))
 
 
-def _has(checkpoint: Checkpoint, stems: Any) -> bool:
+def _has(checkpoint: Checkpoint, stems: Iterable[str]) -> bool:
     """Whether any tensor of these names is there."""
-    return any(
-        name == stem or name.startswith((f"{stem}.", f"{stem}/")) for stem in stems for name in checkpoint.tensors
-    )
+    return any(stands_for(stem, name, checkpoint.dialect) for stem in stems for name in checkpoint.tensors)
 
 
 def _saved_options(cls: Any, checkpoint: Checkpoint, has_head: bool) -> dict[str, Any]:
-    """Labels, problem type and pooling that the checkpoint was saved with."""
+    """Labels, problem type and pooling that the checkpoint was saved with.
+
+    Raises:
+        CheckpointError: its labels are not those of its head.
+    """
     raw = checkpoint.raw_config
     options: dict[str, Any] = {}
     if cls.task == "sentence_embedding":
         options = read_pooling(checkpoint.path)
     if has_head and cls.task in ("sequence_classification", "token_classification"):
-        head = checkpoint.tensors.get("classifier.bias") or checkpoint.tensors.get("classifier.out_proj.bias")
-        count = checkpoint.shape(head)[0] if head else len(raw.get("id2label") or {}) or 2
-        labels = raw.get("id2label") or {str(i): f"LABEL_{i}" for i in range(count)}
-        try:
-            options["labels"] = [labels.get(str(i), labels.get(i)) for i in range(len(labels))]
-        except AttributeError:
-            options["labels"] = []
-        if len(options["labels"]) != count or None in options["labels"]:
-            raise CheckpointError(f"{checkpoint.path}: id2label names {len(labels)} labels, the head has {count}")
+        count = _label_count(cls, checkpoint)
+        labels = raw.get("id2label") or {str(i): f"LABEL_{i}" for i in range(count or 2)}
+        count = len(labels) if count is None else count
+        names = [labels.get(str(i)) for i in range(count)] if isinstance(labels, Mapping) else [None]
+        if len(labels) != count or None in names:
+            raise CheckpointError(
+                f"{checkpoint.path}: id2label names {len(labels)} labels, expected ids 0 to {count - 1} for a head "
+                f"of {count}"
+            )
+        options["labels"] = names
         if cls.task == "sequence_classification" and raw.get("problem_type"):
             options["problem_type"] = raw["problem_type"]
     return options
+
+
+def _label_count(cls: Any, checkpoint: Checkpoint) -> int | None:
+    """Outputs of the stored classifier, or None where its bias is missing (which is told when it is loaded)."""
+    biases = {"head.classifier": checkpoint.dialect.bias, "head.classifier.bias": ""}
+    for name, path in checkpoint.names.heads[cls.task].items():
+        stored = checkpoint.tensors.get(name + biases[path]) if path in biases else None
+        if stored is not None:
+            return math.prod(checkpoint.shape(stored))
+    return None
 
 
 def _load(slots: list[Slot], checkpoint: Checkpoint, *, skip_heads: bool) -> tuple[str, ...]:
@@ -136,8 +143,10 @@ def _load(slots: list[Slot], checkpoint: Checkpoint, *, skip_heads: bool) -> tup
     Raises:
         CheckpointError: naming every tensor that is missing, left over or misshapen, or the first that is broken.
     """
-    available = _resolve_ties(checkpoint)
     wanted = [slot for slot in slots if not (skip_heads and "head" in slot.part)]
+    decoder = checkpoint.names.heads["masked_lm"]
+    reads_decoder = any(stands_for(stem, slot.name, checkpoint.dialect) for slot in wanted for stem in decoder)
+    available = _resolve_ties(checkpoint, compare=reads_decoder)
     held = {slot.part for slot in wanted if slot.name in available}
     new = tuple(sorted({slot.part for slot in slots} - held - {"encoder"}))
     problems = []
@@ -149,10 +158,11 @@ def _load(slots: list[Slot], checkpoint: Checkpoint, *, skip_heads: bool) -> tup
             problems.append(f"missing {slot.name} {list(slot.shape)}")
         elif checkpoint.shape(stored) != slot.shape:
             came = list(checkpoint.shape(stored))
-            problems.append(f"{stored} has shape {came}, expected {list(slot.shape)}")
+            hint = " (new_head=True starts a new one)" if "head" in slot.part else ""
+            problems.append(f"{stored} has shape {came}, expected {list(slot.shape)}{hint}")
     names = {slot.name for slot in slots}
     for name in available:
-        if name not in names and not is_other_head(name, checkpoint.names):
+        if name not in names and not is_other_head(name, checkpoint.names, checkpoint.dialect):
             problems.append(f"left over {available[name]} {list(checkpoint.shape(available[name]))}")
     if problems:
         listed = "; ".join(problems[:8]) + (f"; and {len(problems) - 8} more" if len(problems) > 8 else "")
@@ -165,8 +175,12 @@ def _load(slots: list[Slot], checkpoint: Checkpoint, *, skip_heads: bool) -> tup
     return new
 
 
-def _resolve_ties(checkpoint: Checkpoint) -> dict[str, str]:
-    """Names to be placed: without buffers, and without second copies once they proved to be copies."""
+def _resolve_ties(checkpoint: Checkpoint, *, compare: bool) -> dict[str, str]:
+    """Names to be placed: without buffers and second copies, which must prove to be copies where `compare` is set.
+
+    Raises:
+        CheckpointError: a second copy differs from the first.
+    """
     names = checkpoint.names
     available = {
         name: stored
@@ -179,7 +193,7 @@ def _resolve_ties(checkpoint: Checkpoint) -> dict[str, str]:
         stored = available.pop(copy)
         if original not in available:
             available[original] = stored
-        elif not np.array_equal(checkpoint.read(stored), checkpoint.read(available[original])):
+        elif compare and not np.array_equal(checkpoint.read(stored), checkpoint.read(available[original])):
             raise CheckpointError(
                 f"{checkpoint.path}: {stored} differs from {available[original]}; expected the decoder tied to the "
                 "token table"

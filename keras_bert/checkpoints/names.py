@@ -97,7 +97,13 @@ def _slots(name: str, path: str, root: Any, dialect: Dialect, part: str) -> list
     return [Slot(name, target, transposed, part)]
 
 
-def is_other_head(name: str, names: CheckpointNames) -> bool:
+def stands_for(stem: str, name: str, dialect: Dialect) -> bool:
+    """Whether a tensor called `name` is what the table's `stem` leads to: a variable, or a weight of a layer."""
+    endings = ("", dialect.kernel, dialect.bias, dialect.scale, dialect.shift)
+    return name.startswith(stem) and name[len(stem) :] in endings
+
+
+def is_other_head(name: str, names: CheckpointNames, dialect: Dialect) -> bool:
     """Whether `name` (no prefix) is known to belong to some head or pooler of the family, needed here or not."""
     stems = [*names.pooler, *(stem for head in names.heads.values() for stem in head)]
-    return any(name == stem or name.startswith((f"{stem}.", f"{stem}/")) for stem in stems)
+    return any(stands_for(stem, name, dialect) for stem in stems)

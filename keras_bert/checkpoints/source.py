@@ -39,4 +39,5 @@ class Checkpoint:
     @property
     def architecture(self) -> str | None:
         """The class the checkpoint says it was saved from."""
-        return (self.raw_config.get("architectures") or [None])[0]
+        names = self.raw_config.get("architectures")
+        return str(names[0]) if isinstance(names, list) and names else None

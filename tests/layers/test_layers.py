@@ -142,9 +142,7 @@ def test_masked_lm_head(family, tmp_path, seeded):
 @pytest.mark.parametrize("normalize", [True, False])
 def test_pooling(mode, normalize, tmp_path):
     inputs = {"x": HIDDEN_STATES, "padding_mask": MASK}
-    run_layer_test(
-        lambda dtype: layers.Pooling(mode, normalize, dtype=dtype), inputs, (BATCH, HIDDEN), {}, tmp_path
-    )
+    run_layer_test(lambda dtype: layers.Pooling(mode, normalize, dtype=dtype), inputs, (BATCH, HIDDEN), {}, tmp_path)
     pooled = arrays(layers.Pooling(mode, normalize)(HIDDEN_STATES, MASK))["output"]
     for row, length in enumerate(MASK.sum(axis=1)):
         expected = HIDDEN_STATES[row, :length].mean(0) if mode == "mean" else HIDDEN_STATES[row, 0]
@@ -171,7 +169,9 @@ def test_sinusoids_follow_the_transformer_paper():
     for position in range(7):
         for pair in range(3):
             angle = position / 10000 ** (2 * pair / 6)
-            np.testing.assert_allclose(table[position, 2 * pair : 2 * pair + 2], [np.sin(angle), np.cos(angle)], atol=1e-6)
+            np.testing.assert_allclose(
+                table[position, 2 * pair : 2 * pair + 2], [np.sin(angle), np.cos(angle)], atol=1e-6
+            )
 
 
 def test_weights_start_as_bert_draws_them(seeded):
