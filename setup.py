@@ -45,7 +45,7 @@ setup(
         "export": ["ai-edge-litert>=2.0", "flatbuffers>=24.3.25"],
         "edge": ["keras-bert-edge"],
         "keras-hub": ["keras-hub>=0.20"],
-        "test": ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.3"],
+        "test": ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.3", "seqeval>=1.2.2"],
     },
     entry_points={"console_scripts": ["keras-bert = keras_bert_tools.cli:main"]},
 )
