@@ -74,7 +74,8 @@ def edge_outputs(path: str, data: LabelledTexts) -> tuple[np.ndarray, list[str],
             "running a .tflite file needs the extra edge: pip install keras-bert-toolkit[edge]"
         ) from None
     try:
-        model = edge.load(path, task="sequence_classification")
+        with quiet_imports():
+            model = edge.load(path, task="sequence_classification")
         inputs = data.texts if data.pairs is None else list(zip(data.texts, data.pairs, strict=True))
         with progress_bar("evaluating", len(data)) as advance:
             rows = [_scores(model, item, advance) for item in inputs]

@@ -22,6 +22,7 @@ class Model:
       task: "sequence_classification", "token_classification", "question_answering", "sentence_embedding" or
         "masked_lm".
       labels: label names in the order of the model's outputs; empty for tasks without labels.
+      problem_type: single_label_classification, multi_label_classification or regression; None for other tasks.
       max_length: longest input in tokens, special tokens included.
       reads_pairs: whether the task takes a pair of texts.
       engine: token ids -> output arrays, below the task.
@@ -33,6 +34,7 @@ class Model:
         self.manifest = manifest
         self.task = manifest.task
         self.labels = manifest.labels
+        self.problem_type = manifest.problem_type
         self.max_length = engine.max_length
         self.engine = engine
         self.tokenizer = tokenizer
