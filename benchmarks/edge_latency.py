@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from peers import litert, onnx_runtime, openvino_runtime
-from peers.contest import Contestant, hold
+from peers.contest import CLOCKS, Contestant, hold
 from peers.shapes import SHAPES
 from report import machine_facts, print_table, write_json
 
@@ -34,8 +34,12 @@ OURS_FLOAT = "ours float"
 ATTENTION = "keras MultiHeadAttention int8"
 ATTENTION_STATIC = "keras MultiHeadAttention int8, static"
 FLOOR = "matrix products alone int8"
-# What the project promises of ours / group, by the length it is promised at.
-TARGETS = {"onnxruntime int8": {20: 0.50, 128: 0.55}, ATTENTION: dict.fromkeys(LENGTHS, 1 / 1.15)}
+# What the project promises of ours / group on one thread, by the length it is promised at.
+TARGETS = {
+    onnx_runtime.INT8: {20: 0.50, 128: 0.55},
+    onnx_runtime.INT8_TUNED: {20: 0.50, 128: 0.55},
+    ATTENTION: dict.fromkeys(LENGTHS, 1 / 1.15),
+}
 
 
 def build_ours(shape_name: str, directory: Path) -> None:
@@ -120,20 +124,24 @@ def run_shape(shape_name: str, threads: int, directory: Path, arguments: argpars
     rows = []
     for length in arguments.lengths:
         static = litert.contestant(ATTENTION_STATIC, f"length {length}", directory / attention_file(length), threads)
-        results = hold([*everyone, static], length, arguments.rounds, arguments.qualifying_rounds)
-        ours = next(median for contestant, median in results if contestant.group == OURS)
+        results = hold([*everyone, static], length, arguments.rounds, arguments.qualifying_rounds, arguments.clock)
+        ours = next(result for result in results if result.contestant.group == OURS)
         table, seen = [], set()
-        for contestant, median in results:
-            ratio = ours / median
-            best = contestant.group not in seen
-            seen.add(contestant.group)
-            target = TARGETS.get(contestant.group, {}).get(length) if best else None
+        for result in results:
+            group, variant = result.contestant.group, result.contestant.variant
+            ratio, quiet_ratio = ours.median / result.median, ours.tenth / result.tenth
+            best = group not in seen
+            seen.add(group)
+            promised = best and threads == 1
+            target = TARGETS.get(group, {}).get(length) if promised else None
             verdict = "" if target is None else f"<= {target:.2f} {'met' if ratio <= target else 'MISSED'}"
-            row = {"shape": shape_name, "threads": threads, "length": length, "group": contestant.group}
-            row |= {"variant": contestant.variant, "median_ms": median, "ours_over_this": ratio, "best_of_group": best}
-            rows.append(row | {"target": target})
-            table.append([contestant.group, contestant.variant, f"{median:.3f}", f"{ratio:.3f}", verdict])
-        header = ["build", "variant", "median ms", "ours / this", "target"]
+            row = {"shape": shape_name, "threads": threads, "length": length, "group": group, "variant": variant}
+            row |= {"median_ms": result.median, "tenth_percentile_ms": result.tenth, "best_of_group": best}
+            row |= {"ours_over_this": ratio, "ours_over_this_tenth_percentile": quiet_ratio, "target": target}
+            rows.append(row)
+            times = [f"{result.median:.3f}", f"{result.tenth:.3f}"]
+            table.append([group, variant, *times, f"{ratio:.3f}", f"{quiet_ratio:.3f}", verdict])
+        header = ["build", "variant", "median ms", "10% ms", "ours / this", "at 10%", "target"]
         print_table(f"{shape_name}, {length} tokens, {threads} thread(s)", header, table)
     return rows
 
@@ -146,12 +154,15 @@ def main() -> None:
     parser.add_argument("--threads", nargs="+", type=int, default=[1, 2])
     parser.add_argument("--rounds", type=int, default=40, help="final rounds of 3 timed calls each (default 40)")
     parser.add_argument("--qualifying-rounds", type=int, default=8, help="rounds that choose the finalists (default 8)")
+    parser.add_argument("--clock", choices=CLOCKS, default="wall", help="cpu: for busy machines, one thread only")
     parser.add_argument("--ours", nargs="+", type=Path, help=".tflite files to time instead of a fresh export")
     parser.add_argument("--work-dir", type=Path, help="keep the built files here (default: a temporary folder)")
     parser.add_argument("--json", type=Path, help="write all medians and ratios here")
     arguments = parser.parse_args()
     if arguments.ours and len(arguments.shapes) > 1:
         parser.error("--ours times files of one shape: name it with --shapes")
+    if arguments.clock == "cpu" and arguments.threads != [1]:
+        parser.error("--clock cpu adds up all threads: use it with --threads 1")
 
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     facts = machine_facts(PACKAGES)
@@ -166,7 +177,9 @@ def main() -> None:
             for threads in arguments.threads:
                 rows += run_shape(shape_name, threads, work_dir / shape_name, arguments)
     if arguments.json:
-        write_json(arguments.json, {"machine": facts, "rounds": arguments.rounds, "results": rows})
+        write_json(
+            arguments.json, {"machine": facts, "rounds": arguments.rounds, "clock": arguments.clock, "results": rows}
+        )
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ import numpy as np
 from .contest import Contestant, Run, model_inputs
 from .shapes import SHAPES, random_weights
 
+FLOAT, INT8, INT8_TUNED = "onnxruntime float", "onnxruntime int8", "onnxruntime int8, a fusion turned off"
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -31,8 +33,10 @@ class Variant:
 
     @property
     def group(self) -> str:
-        """The group that the variant competes in."""
-        return f"onnxruntime {'float' if self.weights == 'float' else 'int8'}"
+        """The group that the variant competes in; what no documentation advises is a group of its own."""
+        if self.weights == "float":
+            return FLOAT
+        return INT8_TUNED if self.disabled else INT8
 
     @property
     def name(self) -> str:
