@@ -35,17 +35,19 @@ def open_tf1(path: pathlib.Path) -> Checkpoint:
     family, config = parse_config(raw, config_file)
     if family.tf1 is None:
         raise CheckpointError(f"{path}: {family.name} has no TF1 checkpoints")
+    # The reader passes C++ errors on in Python's own classes; a file cut short is an IndexError.
+    broken = (tf.errors.OpError, ValueError, RuntimeError, IndexError)
     prefix = str(indices[0]).removesuffix(".index")
     try:
         reader = tf.train.load_checkpoint(prefix)
         shapes = reader.get_variable_to_shape_map()
-    except (tf.errors.OpError, ValueError, RuntimeError) as error:
+    except broken as error:
         raise CheckpointError(f"{prefix} cannot be read: {error}") from error
 
     def read(name: str) -> np.ndarray:
         try:
             return reader.get_tensor(name)
-        except (tf.errors.OpError, ValueError, RuntimeError) as error:
+        except broken as error:
             raise CheckpointError(f"{prefix}: tensor {name} cannot be read: {error}") from error
 
     tensors = {name.removeprefix(family.tf1.prefix): name for name in shapes}
