@@ -12,6 +12,7 @@ pytest.register_assert_rewrite("harness")
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "backend: also run with KERAS_BACKEND=jax and torch (`pytest -m backend`)")
     config.addinivalue_line("markers", "tensorflow_only: needs Keras on the TensorFlow backend")
 
 

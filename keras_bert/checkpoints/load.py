@@ -66,7 +66,7 @@ def load_task(
     has_head = not new_head and _has_head(cls, checkpoint)
     options = {**_saved_options(cls, checkpoint, has_head), **options}
     if "tokenizer" not in options:
-        options["tokenizer"] = _tokenizer(checkpoint)
+        options["tokenizer"] = load_tokenizer(checkpoint)
     if options["tokenizer"] is not None:
         options["tokenizer"].check_vocabulary(checkpoint.config.vocab_size)
     config = checkpoint.config.replace(pooler=cls.needs_pooler(checkpoint.family), **changes)
@@ -79,7 +79,24 @@ def load_task(
     return model
 
 
-def _tokenizer(checkpoint: Checkpoint) -> Any:
+def stored_task(checkpoint: Checkpoint) -> str:
+    """The task a checkpoint was saved for, or `encoder`.
+
+    Its configuration names a class; where it does not (Google's files), the tensors of the heads tell: the task
+    whose head is there as a whole, the one with the most parts.
+    """
+    known = checkpoint.family.architectures
+    owners = [task for task, name in known.items() if name == checkpoint.architecture]
+    if "sentence_embedding" in owners:
+        return "sentence_embedding" if read_pooling(checkpoint.path) else "encoder"
+    if owners:
+        return owners[0]
+    heads = checkpoint.names.heads
+    whole = [task for task in heads if all(_has(checkpoint, [stem]) for stem in heads[task])]
+    return max(whole, key=lambda task: len(heads[task]), default="encoder")
+
+
+def load_tokenizer(checkpoint: Checkpoint) -> Any:
     """The tokenizer that lies beside the weights, or None."""
     from ..tokenizers import Tokenizer
 

@@ -11,6 +11,8 @@ from keras_bert import layers
 from keras_bert.layers.embeddings import sinusoids
 from keras_bert.layers.transformer import activation
 
+pytestmark = pytest.mark.backend
+
 BATCH, LENGTH, HIDDEN = 3, 9, 16
 HIDDEN_STATES = np.random.default_rng(1).normal(size=(BATCH, LENGTH, HIDDEN)).astype("float32")
 MASK = features(TINY["bert"])["padding_mask"]

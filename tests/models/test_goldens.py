@@ -49,6 +49,7 @@ def test_every_family_and_head_has_goldens():
     assert {("bert", "PreTraining"), ("albert", "PreTraining")} <= heads
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("name", CHECKPOINTS)
 def test_outputs_equal_those_of_transformers(name):
     golden = np.load(GOLDENS / name / "golden.npz")

@@ -26,6 +26,7 @@ TASKS = {
 }
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("family", TINY)
 def test_encoder(family, tmp_path, seeded):
     shapes = {"sequence_output": ("batch", "length", HIDDEN)}
@@ -51,6 +52,7 @@ def test_pretraining(family, tmp_path, seeded):
     run_task_test(kb.PretrainingModel, TINY[family].replace(pooler=pair), shapes, tmp_path)
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("family", TINY)
 def test_encoder_in_mixed_precision(family):
     run_mixed_precision_test(lambda encoder: encoder, TINY[family])
@@ -146,6 +148,7 @@ def test_fixed_sinusoids_stay_fixed(seeded):
     np.testing.assert_allclose(np.array(table)[1, :2], [np.sin(1), np.cos(1)], atol=1e-6)
 
 
+@pytest.mark.backend
 def test_compiled_training_step(seeded):
     """The path users take: `fit` compiled, dropout on, weights of all parts move."""
     model = kb.SequenceClassifier(kb.Encoder(TINY["albert"].replace(hidden_dropout=0.1, attention_dropout=0.1)))

@@ -1,0 +1,67 @@
+"""`keras-bert convert`: what it writes holds the same tensors as what it read."""
+
+from __future__ import annotations
+
+import pathlib
+
+import pytest
+from harness import GOLDENS
+from keras_bert_tools import cli
+from safetensors.numpy import load_file
+
+import keras_bert as kb
+
+CHECKPOINTS = sorted(str(path.parent.relative_to(GOLDENS)) for path in GOLDENS.glob("*/*/model.safetensors"))
+
+
+def convert(*arguments: object) -> int:
+    return cli.main(["convert", *map(str, arguments)])
+
+
+def tensors(folder: pathlib.Path) -> dict[str, bytes]:
+    return {name: tensor.tobytes() for name, tensor in load_file(folder / "model.safetensors").items()}
+
+
+@pytest.mark.parametrize("name", CHECKPOINTS)
+def test_everything_is_kept(name, tmp_path, capsys):
+    assert convert(GOLDENS / name, tmp_path / "out") == 0
+    assert tensors(tmp_path / "out") == tensors(GOLDENS / name)
+    assert name.split("/")[0].split("-")[0] in capsys.readouterr().out
+
+
+def test_the_tokenizer_goes_along(checkpoint, tmp_path, capsys):
+    assert convert(checkpoint, tmp_path / "out") == 0
+    assert "encoder" in capsys.readouterr().out
+    before, after = kb.Tokenizer.from_pretrained(checkpoint), kb.Tokenizer.from_pretrained(tmp_path / "out")
+    assert after.vocab == before.vocab
+
+
+def test_a_sentence_encoder_stays_one(checkpoint, tmp_path):
+    model = kb.SentenceEncoder.from_pretrained(checkpoint, pooling="cls", normalize=False)
+    model.save_pretrained(tmp_path / "sentences")
+    assert convert(tmp_path / "sentences", tmp_path / "out") == 0
+    again = kb.SentenceEncoder.from_pretrained(tmp_path / "out")
+    assert (again.pooling, again.normalize) == ("cls", False)
+
+
+def test_one_task_of_several(tmp_path):
+    source = GOLDENS / "bert/BertForPreTraining"
+    assert convert(source, tmp_path / "masked", "--task", "masked_lm") == 0
+    gone = {"bert.pooler.dense.weight", "bert.pooler.dense.bias"}
+    gone |= {"cls.seq_relationship.weight", "cls.seq_relationship.bias"}
+    assert set(tensors(source)) - set(tensors(tmp_path / "masked")) == gone
+    assert convert(source, tmp_path / "encoder", "--task", "encoder") == 0
+    assert not any(name.startswith("cls.") for name in tensors(tmp_path / "encoder"))
+
+
+def test_a_head_that_is_not_there(tmp_path, capsys):
+    assert convert(GOLDENS / "bert/BertModel", tmp_path / "out", "--task", "token_classification") == 2
+    error = capsys.readouterr().err
+    assert error.startswith("error: ")
+    assert "holds no head for token_classification" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_nothing_to_read(tmp_path, capsys):
+    assert convert(tmp_path / "nowhere", tmp_path / "out") == 2
+    assert capsys.readouterr().err.startswith("error: ")
