@@ -22,7 +22,8 @@ from pathlib import Path
 from report import machine_facts, print_table, write_json
 
 TIME_LIMIT, MEMORY_LIMIT = 1.5, 2.2
-HOW = ("plain read", "Encoder.from_pretrained")
+PLAIN, FULL, BUILD = "plain read", "Encoder.from_pretrained", "building the model alone"
+HOW = (PLAIN, FULL, BUILD)
 
 
 def resident_kilobytes(field: str) -> int:
@@ -36,17 +37,22 @@ def resident_kilobytes(field: str) -> int:
 def load_once(how: str, directory: Path) -> dict[str, float]:
     """Load in this process; return seconds and bytes of memory gained at the peak."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    if how == "plain read":
+    if how == PLAIN:
         from safetensors.numpy import load_file
 
         def load() -> object:
             return load_file(directory / "model.safetensors")
     else:
         import keras_bert as kb
+        from keras_bert.checkpoints import open_checkpoint
+        from keras_bert.layers import about_to_load
 
         kb.Encoder(kb.PRESETS["bert_tiny_uncased"].replace(vocab_size=16))
 
         def load() -> object:
+            if how == BUILD:
+                with about_to_load():
+                    return kb.Encoder(open_checkpoint(directory).config)
             return kb.Encoder.from_pretrained(directory)
 
     Path("/proc/self/clear_refs").write_text("5")  # sets the high-water mark back to what is resident now
@@ -73,7 +79,7 @@ def in_new_process(*arguments: str) -> str:
 
 
 def main() -> None:
-    """Alternate both loads in fresh processes and print medians and ratios."""
+    """Alternate the loads in fresh processes and print medians and ratios."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", default="bert_base_uncased")
     parser.add_argument("--repeats", type=int, default=5)
@@ -98,12 +104,12 @@ def main() -> None:
                 runs[how].append(json.loads(in_new_process("--step", how, str(folder))))
     seconds = {how: statistics.median(run["seconds"] for run in runs[how]) for how in HOW}
     peak = {how: statistics.median(run["peak_bytes"] for run in runs[how]) / size for how in HOW}
-    rows = [[how, f"{seconds[how]:.2f}", f"{seconds[how] / seconds[HOW[0]]:.2f}", f"{peak[how]:.2f}"] for how in HOW]
+    rows = [[how, f"{seconds[how]:.2f}", f"{seconds[how] / seconds[PLAIN]:.2f}", f"{peak[how]:.2f}"] for how in HOW]
     print_table(
         f"{arguments.preset}, {size / 1e6:.0f} MB", ["load", "seconds", "times plain read", "peak / file size"], rows
     )
-    ratio = seconds[HOW[1]] / seconds[HOW[0]]
-    print(f"time {ratio:.2f} (target {TIME_LIMIT}), peak memory {peak[HOW[1]]:.2f} (target {MEMORY_LIMIT})")
+    ratio = seconds[FULL] / seconds[PLAIN]
+    print(f"time {ratio:.2f} (target {TIME_LIMIT}), peak memory {peak[FULL]:.2f} (target {MEMORY_LIMIT})")
     if arguments.json:
         facts = machine_facts(["keras", "tensorflow", "safetensors", "numpy"])
         write_json(arguments.json, {"machine": facts, "file_bytes": size, "runs": runs})
