@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from .graph import FlatGraph, InputNames
 from .metadata import MODEL_METADATA_NAME, TensorDescription, write_metadata
 from .operators import Tensor
 from .recipes import Recipe, store
-from .weights import Weights, read_weights
+from .weights import Weights, for_one_query, read_weights
 from .writer import ModelWriter
 
 TASKS = ("sequence_classification", "token_classification", "question_answering", "sentence_embedding", "masked_lm")
@@ -110,19 +110,31 @@ def convert(
         ExportError: a weight that is not finite or does not fit the recipe, a label with a line break, or a model that
             is too large for the format.
     """
-    weights = read_weights(model)
-    if recipe.equalized:
-        weights = equalize(weights, input_ranges(weights, calibration))
     members = _text_members(model)
-    try:
-        flatbuffer = _flatbuffer(model, store(weights, recipe), layout, members)
-    except OverflowError as error:
-        raise ExportError(f"{error}: choose a smaller recipe") from error
+    flatbuffer = write_model(model, prepare(model, recipe, calibration), layout, members)
     config = _config(model, recipe, layout, len(flatbuffer))
     return flatbuffer, {"config.json": json.dumps(config, indent=1, ensure_ascii=False).encode(), **members}
 
 
-def _flatbuffer(model: Any, weights: Weights, layout: Layout, members: Mapping[str, bytes]) -> bytes:
+def prepare(model: Any, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Weights:
+    """The model's weights, rearranged and stored as `recipe` says; `calibration` as for `convert`."""
+    weights = read_weights(model)
+    if recipe.equalized:
+        weights = equalize(weights, input_ranges(weights, calibration))
+    if model.task == "sequence_classification" or getattr(model, "pooling", None) == "cls":
+        weights = for_one_query(weights)
+    return store(weights, recipe)
+
+
+def write_model(model: Any, weights: Weights, layout: Layout, file_names: Collection[str] = ()) -> bytes:
+    """The FlatBuffer of `model`'s task over `weights`, with a subgraph and signature for each of the layout's.
+
+    Args:
+        file_names: the associated files that its metadata shall mention, as far as it knows them.
+
+    Raises:
+        ExportError: it would be larger than the format allows.
+    """
     writer = ModelWriter(f"keras-bert {__version__}: {model.config.family} for {model.task}")
     names = _INPUTS[layout.profile]
     mediapipe = layout.profile == "mediapipe"
@@ -136,19 +148,20 @@ def _flatbuffer(model: Any, weights: Weights, layout: Layout, members: Mapping[s
         for name, tensor in outputs.items():
             subgraph.output(name, tensor)
     roles = {name: role for role, name in dataclasses.asdict(names).items()}
-    labels_file = "labels.txt" if "labels.txt" in members else None
+    labels_file = "labels.txt" if "labels.txt" in file_names else None
+    inputs = [entry.name for entry in writer.model.signatureDefs[0].inputs]
     metadata = write_metadata(
         f"{model.config.family} for {model.task.replace('_', ' ')}",
         "Written by keras-bert export.",
-        [
-            TensorDescription(entry.name, _DESCRIPTIONS[roles[entry.name]])
-            for entry in writer.model.signatureDefs[0].inputs
-        ],
+        [TensorDescription(name, _DESCRIPTIONS[roles[name]]) for name in inputs],
         [TensorDescription(name, _DESCRIPTIONS[name], labels_file) for name in outputs],
-        "vocab.txt" if "vocab.txt" in members else None,
+        "vocab.txt" if "vocab.txt" in file_names else None,
     )
     writer.add_metadata(MODEL_METADATA_NAME, metadata)
-    return writer.to_bytes()
+    try:
+        return writer.to_bytes()
+    except OverflowError as error:
+        raise ExportError(f"{error}: choose a smaller recipe") from error
 
 
 def _probability(model: Any, graph: FlatGraph, logits: Tensor) -> Tensor:

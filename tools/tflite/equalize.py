@@ -1,8 +1,8 @@
 """Outlier channels taken out of what int8 matrices read, exactly (SmoothQuant, Xiao et al. 2023, equation 4).
 
 The runtime quantises each row of a matrix's input with one scale. A channel that is ten times the others, and every
-BERT has some, costs the others that much resolution. Scaling channel j by s_j after the LayerNorm and dividing column j of
-the matrices by it changes nothing in real arithmetic and evens the channels out.
+BERT has some, costs the others that much resolution. Scaling channel j by s_j after the LayerNorm and dividing column
+j of the matrices by it changes nothing in real arithmetic and evens the channels out.
 """
 
 from __future__ import annotations

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 
+import numpy as np
+
 from .operators import Subgraph, Tensor
 from .weights import Block, Linear, Norm, Weights
 
@@ -147,30 +149,44 @@ class FlatGraph:
         return graph.add(graph.cumulative_sum(ones), graph.integers([-1]))
 
     def _attention_bias(self) -> Tensor | None:
-        """0 for text and a large negative number for padding, `[1, 1, tokens]`, or None where nothing is padded."""
+        """0 for text and a large negative number for padding, `[1, tokens]`, or None where nothing is padded."""
         if self.padding_mask is None:
             return None
         graph = self.graph
-        mask = graph.reshape(graph.cast(self.padding_mask, "float32"), (1, 1, self.length))
+        mask = graph.cast(self.padding_mask, "float32")
         return graph.multiply(graph.subtract(mask, graph.floats(1)), graph.floats(_MASKED))
 
     def _block(self, x: _Activation, block: Block, bias: Tensor | None, *, first_row_only: bool) -> _Activation:
-        graph = self.graph
         if not block.reads_normalized:
             x = _Activation(self._affine(x))
         queries = self._first_row(x) if first_row_only else x
-        q, k, v = (
-            self._heads(self._linear(source.values, linear))
-            for source, linear in ((queries, block.query), (x, block.key), (x, block.value))
-        )
-        scores = graph.batch_matmul(q, k, transpose_b=True)
-        if bias is not None:
-            scores = graph.add(scores, bias)
-        context = graph.transpose(graph.batch_matmul(graph.softmax(scores), v), (1, 0, 2))
-        context = graph.reshape(context, (queries.values.shape[0], self.config.hidden_size))
+        if block.key_is_transposed:
+            context = self._attend_once(queries.values, x.values, block, bias)
+        else:
+            context = self._attend(queries.values, x.values, block, bias)
         x = self._add_residual(self._linear(context, block.out), queries, block.attention_norm)
         hidden = self._activate(self._linear(x.values, block.feedforward_in))
         return self._add_residual(self._linear(hidden, block.feedforward_out), x, block.output_norm)
+
+    def _attend(self, queries: Tensor, x: Tensor, block: Block, bias: Tensor | None) -> Tensor:
+        """Multi-head attention of `queries` `[rows, hidden_size]` over `x` `[tokens, hidden_size]`: queries' shape."""
+        graph = self.graph
+        q = self._heads(self._linear(queries, block.query))
+        k, v = (self._heads(self._linear(x, linear)) for linear in (block.key, block.value))
+        weights = self._attention_weights(graph.batch_matmul(q, k, transpose_b=True), bias)
+        return graph.reshape(graph.transpose(graph.batch_matmul(weights, v), (1, 0, 2)), queries.shape)
+
+    def _attend_once(self, query: Tensor, x: Tensor, block: Block, bias: Tensor | None) -> Tensor:
+        """The same for one row, with a block `for_one_query`. Rows in between are heads, `[num_heads, hidden_size]`."""
+        graph, heads = self.graph, self.config.num_heads
+        own = graph.constant(np.repeat(np.eye(heads, dtype=np.float32), self.config.hidden_size // heads, axis=1))
+        q = graph.multiply(self._linear(query, block.query), own)
+        scores = graph.batch_matmul(self._linear(q, block.key), x, transpose_b=True)
+        mean = graph.batch_matmul(self._attention_weights(scores, bias), x)
+        return graph.sum(graph.multiply(self._linear(mean, block.value), own), 0)
+
+    def _attention_weights(self, scores: Tensor, bias: Tensor | None) -> Tensor:
+        return self.graph.softmax(scores if bias is None else self.graph.add(scores, bias))
 
     def _add_residual(self, update: Tensor, x: _Activation, norm: Norm) -> _Activation:
         """LayerNorm of `update + x`; the shift of `x` is already in the bias of the matrix that made `update`."""

@@ -53,7 +53,12 @@ class Norm:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Block:
-    """One transformer block. `reads_normalized`: its matrices have the preceding LayerNorm's scale and shift inside."""
+    """One transformer block.
+
+    Attributes:
+        reads_normalized: its matrices have the preceding LayerNorm's scale and shift inside.
+        key_is_transposed: `key` is `[in, out]`, for a block with one query (see `for_one_query`).
+    """
 
     query: Linear
     key: Linear
@@ -64,6 +69,7 @@ class Block:
     feedforward_out: Linear
     output_norm: Norm
     reads_normalized: bool
+    key_is_transposed: bool = False
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -160,6 +166,22 @@ def map_matrices(weights: Weights, function: Callable[[Linear], Linear]) -> Weig
 
     parts = ("projection", "blocks", "head")
     return dataclasses.replace(weights, **{part: mapped(getattr(weights, part)) for part in parts})
+
+
+def for_one_query(weights: Weights) -> Weights:
+    """`weights` for a graph that reads the first row alone: the last block's one query goes to the keys' side.
+
+    The scores of one query q against the keys `x W^T + b` are `(q W) x^T` and a constant, which softmax ignores, and
+    the values' projection can wait until their weighted mean is taken: two products over all tokens less. The key
+    matrix is then read transposed; a block that layers share stays as it is, so that no matrix is stored twice.
+    """
+    last = weights.schedule[-1]
+    if weights.schedule.count(last) > 1:
+        return weights
+    key = weights.blocks[last].key
+    key = dataclasses.replace(key, matrix=np.ascontiguousarray(key.matrix.T), bias=np.zeros(key.matrix.shape[1], "f4"))
+    block = dataclasses.replace(weights.blocks[last], key=key, key_is_transposed=True)
+    return dataclasses.replace(weights, blocks=(*weights.blocks[:last], block, *weights.blocks[last + 1 :]))
 
 
 def _block(block: Any, name: str, num_heads: int, input_norm: Norm | None, output_norm: Norm) -> Block:

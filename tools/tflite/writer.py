@@ -75,7 +75,7 @@ class ModelWriter:
     def buffer(self, array: np.ndarray) -> int:
         """Index of the buffer that holds `array`'s bytes; equal bytes are stored once."""
         data = np.ascontiguousarray(array).reshape(-1).view(np.uint8)
-        digest = hashlib.blake2b(memoryview(data), digest_size=20).digest()
+        digest = hashlib.blake2b(data.data, digest_size=20).digest()
         if digest not in self._buffer_of:
             self._buffer_of[digest] = len(self.model.buffers)
             buffer = _AlignedBuffer()

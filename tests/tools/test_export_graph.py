@@ -1,0 +1,207 @@
+"""The flat inference graph against the Keras training graph, and the exact rewritings on the way to int8."""
+
+import dataclasses
+
+import keras
+import numpy as np
+import pytest
+from harness import TINY, randomize
+from keras_bert_tools.tflite.convert import Layout, write_model
+from keras_bert_tools.tflite.equalize import equalize, input_ranges
+from keras_bert_tools.tflite.graph import FlatGraph
+from keras_bert_tools.tflite.quantized import quantize_rows
+from keras_bert_tools.tflite.recipes import RECIPES, store
+from keras_bert_tools.tflite.runtime import Session
+from keras_bert_tools.tflite.weights import for_one_query, map_matrices, read_weights
+from keras_bert_tools.tflite.writer import ModelWriter
+
+import keras_bert as kb
+
+DYNAMIC = Layout({"serving_default": None})
+STATIC = Layout({"length_8": 8, "length_12": 12})
+TASKS = {
+    "sequence": lambda encoder: kb.SequenceClassifier(encoder, labels=3),
+    "token": lambda encoder: kb.TokenClassifier(encoder, labels=4),
+    "question": kb.QuestionAnswerer,
+    "masked": kb.MaskedLanguageModel,
+    "mean": lambda encoder: kb.SentenceEncoder(encoder, pooling="mean", normalize=True),
+    "cls": lambda encoder: kb.SentenceEncoder(encoder, pooling="cls", normalize=False),
+}
+
+
+def make(family, task):
+    """A model of two layers with a random value in every weight."""
+    config = TINY[family].replace(num_layers=max(2, TINY[family].num_layers))
+    model = TASKS[task](kb.Encoder(config))
+    randomize(model)
+    return model
+
+
+def text(config, length, seed=0):
+    generator = np.random.default_rng(seed)
+    return {
+        "token_ids": generator.integers(5, config.vocab_size, (1, length)).astype("int32"),
+        "padding_mask": np.ones((1, length), "int32"),
+        "segment_ids": generator.integers(0, 2, (1, length)).astype("int32"),
+    }
+
+
+def keras_outputs(model, features):
+    names = ["token_ids", "padding_mask", *(["segment_ids"] if model.config.uses_segments else [])]
+    outputs = model({name: features[name] for name in names}, training=False)
+    if not isinstance(outputs, dict):
+        outputs = {"embedding" if model.task == "sentence_embedding" else "logits": outputs}
+    return {name: keras.ops.convert_to_numpy(value) for name, value in outputs.items()}
+
+
+def assert_equal(got, expected, tolerance=1e-5):
+    assert sorted(got) == sorted(expected)
+    for name, value in expected.items():
+        assert got[name].shape == value.shape
+        np.testing.assert_allclose(got[name], value, rtol=0, atol=tolerance * max(1, np.abs(value).max()))
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("family", TINY)
+def test_graph_equals_keras_at_any_length(family, task):
+    model = make(family, task)
+    weights = read_weights(model)
+    if task in ("sequence", "cls"):
+        weights = for_one_query(weights)
+    session = Session(write_model(model, weights, DYNAMIC))
+    for length in (1, 2, 7, 12, 5):
+        features = text(model.config, length, seed=length)
+        assert_equal(session.run("serving_default", features), keras_outputs(model, features))
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("family", ["bert", "roberta", "albert"])
+def test_static_graph_ignores_padding(family, task):
+    model = make(family, task)
+    weights = read_weights(model)
+    if task in ("sequence", "cls"):
+        weights = for_one_query(weights)
+    session = Session(write_model(model, weights, STATIC))
+    for signature, length, size in (("length_8", 3, 8), ("length_12", 12, 12), ("length_12", 9, 12)):
+        features = text(model.config, length)
+        fill = {"token_ids": model.config.pad_token_id, "segment_ids": 1}
+        padded = {
+            name: np.pad(value, ((0, 0), (0, size - length)), constant_values=fill.get(name, 0))
+            for name, value in features.items()
+        }
+        outputs = session.run(signature, padded)
+        if task in ("token", "question", "masked"):
+            outputs = {name: value[:, :length] for name, value in outputs.items()}
+        assert_equal(outputs, keras_outputs(model, features))
+
+
+def test_relu_activation_and_sinusoidal_positions():
+    config = TINY["distilbert"].replace(activation="relu", sinusoidal_positions=True)
+    model = kb.TokenClassifier(kb.Encoder(config), labels=3)
+    features = text(config, 6)
+    session = Session(write_model(model, read_weights(model), DYNAMIC))
+    assert_equal(session.run("serving_default", features), keras_outputs(model, features))
+
+
+@pytest.mark.parametrize("family", TINY)
+def test_equalizing_is_exact_and_evens_the_channels(family):
+    model = make(family, "token")
+    for block in model.encoder.blocks:  # an outlier channel, as real models have
+        gamma = keras.ops.convert_to_numpy(block.attention_norm.gamma).copy()
+        gamma[0] = 30
+        block.attention_norm.gamma.assign(gamma)
+    texts = [text(model.config, length, seed=length) for length in (3, 9, 12)]
+    weights = read_weights(model)
+    ranges = input_ranges(weights, texts)
+    equalized = equalize(weights, ranges)
+    session = Session(write_model(model, equalized, DYNAMIC))
+    for features in texts:
+        assert_equal(session.run("serving_default", features), keras_outputs(model, features), tolerance=3e-5)
+
+    def unevenness(channels):
+        return channels.max() / np.median(channels)
+
+    name = "blocks.0.feedforward_in"
+    before = np.abs(weights.blocks[0].feedforward_in.matrix).max(axis=0) * ranges[name]
+    after = np.abs(equalized.blocks[0].feedforward_in.matrix).max(axis=0) * input_ranges(equalized, texts)[name]
+    np.testing.assert_allclose(after, before, rtol=1e-4)  # what a channel can contribute stays
+    columns = [np.abs(each.blocks[0].feedforward_in.matrix).max(axis=0) for each in (weights, equalized)]
+    assert unevenness(columns[1]) < 0.5 * unevenness(columns[0])
+
+
+def test_shared_layers_are_not_folded_apart():
+    model = make("albert", "sequence")
+    weights = read_weights(model)
+    assert len(weights.blocks) == 1
+    assert len(weights.schedule) > 1
+    assert not weights.blocks[0].reads_normalized
+    assert for_one_query(weights) is weights
+
+
+def test_quantize_rows_rounds_to_the_nearest_of_each_rows_own_grid():
+    generator = np.random.default_rng(0)
+    matrix = (generator.normal(size=(5, 33)) * np.array([[1e-4], [1], [50], [0], [3]])).astype("float32")
+    quantized = quantize_rows(matrix)
+    assert quantized.values.dtype == np.int8
+    assert np.abs(quantized.values.astype(int)).max() == 127
+    np.testing.assert_allclose(quantized.scales[[0, 1, 2, 4]], np.abs(matrix).max(1)[[0, 1, 2, 4]] / 127, rtol=1e-6)
+    assert np.all(np.abs(quantized.dequantize() - matrix) <= quantized.scales[:, None] / 2 * 1.0001)
+
+
+def test_int8_matrices_compute_what_their_values_say():
+    """With int8 weights the runtime's product is that of the dequantised matrix, but for its rounding of the input."""
+    model = make("bert", "token")
+    weights = store(read_weights(model), RECIPES["dynamic_int8"])
+    widened = dataclasses.replace(
+        map_matrices(weights, lambda linear: dataclasses.replace(linear, matrix=linear.matrix.dequantize())),
+        token_table=weights.token_table.dequantize(),
+        position_table=weights.position_table.dequantize(),
+    )
+    features = text(model.config, 11)
+    int8, float32 = (
+        Session(write_model(model, each, DYNAMIC)).run("serving_default", features)["logits"]
+        for each in (weights, widened)
+    )
+    assert np.sqrt(np.mean((int8 - float32) ** 2)) < 0.03 * np.sqrt(np.mean(float32**2))
+
+
+def test_equal_constants_are_stored_once():
+    writer = ModelWriter("test")
+    table = np.arange(4000, dtype="float32").reshape(100, 40)
+    for name in ("one", "two"):
+        subgraph = writer.subgraph(name)
+        ids = subgraph.input("ids", (4,))
+        subgraph.output("rows", subgraph.add(subgraph.lookup(ids, table), subgraph.lookup(ids, table.copy())))
+    content = writer.to_bytes()
+    assert content[4:8] == b"TFL3"
+    assert table.nbytes < len(content) < table.nbytes + 4096
+    session = Session(content)
+    ids = np.array([0, 99, 5, 5], "int32")
+    for name in ("one", "two"):
+        np.testing.assert_array_equal(session.run(name, {"ids": ids})["rows"], 2 * table[ids])
+
+
+def test_ids_outside_the_table_are_an_error_not_a_read():
+    model = make("bert", "sequence")
+    session = Session(write_model(model, read_weights(model), DYNAMIC))
+    features = text(model.config, 4)
+    features["token_ids"][0, 2] = model.config.vocab_size
+    with pytest.raises(RuntimeError, match="index out of bounds"):
+        session.run("serving_default", features)
+
+
+def test_the_whole_graph_runs_in_one_delegate():
+    """Nothing between embedding and logits falls back to the slower reference operators."""
+    model = make("bert", "sequence")
+    operators = Session(write_model(model, for_one_query(read_weights(model)), DYNAMIC)).operators()
+    assert operators.count("DELEGATE") == 1
+
+
+def test_calibration_sees_every_matrix():
+    model = make("albert-groups", "token")
+    weights = read_weights(model)
+    graph = FlatGraph(ModelWriter("test").subgraph("g"), weights)
+    graph.token_logits()
+    names = set()
+    map_matrices(weights, lambda linear: names.add(linear.name) or linear)
+    assert set(graph.matrix_inputs) == names
