@@ -1,6 +1,16 @@
 """Checkpoints of other libraries, read and written."""
 
+from .keras_hub import from_keras_hub, to_keras_hub
 from .load import load_encoder, load_task, load_tokenizer, open_checkpoint, stored_task
 from .save import save
 
-__all__ = ["load_encoder", "load_task", "load_tokenizer", "open_checkpoint", "save", "stored_task"]
+__all__ = [
+    "from_keras_hub",
+    "load_encoder",
+    "load_task",
+    "load_tokenizer",
+    "open_checkpoint",
+    "save",
+    "stored_task",
+    "to_keras_hub",
+]
