@@ -22,7 +22,7 @@ _PUBLIC = {
     "Tokenizer": "tokenizers",
     "adamw": "training",
 }
-_MODULES = ("data", "layers", "models", "training")
+_MODULES = ("data", "layers", "metrics", "models", "prediction", "training")
 
 __all__ = [*_PUBLIC, *_MODULES]
 

@@ -10,6 +10,9 @@ from .errors import ConfigError
 FAMILIES = ("bert", "distilbert", "roberta", "albert")
 ACTIVATIONS = ("gelu", "gelu_tanh", "relu")
 
+# Target of a token that no loss and no metric looks at.
+IGNORED_TARGET = -100
+
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from ..config import EncoderConfig
+from ..config import IGNORED_TARGET, EncoderConfig
 from ..tokenizers import Tokenizer
 
 _CHUNK = 2048
@@ -46,32 +46,56 @@ class TokenizedTexts:
         """
         lengths = self.lengths[indices]
         longest = min(-(-int(lengths.max()) // multiple_of) * multiple_of, config.max_positions)
-        shape = (len(indices), longest)
-        token_ids = np.full(shape, config.pad_token_id, "int32")
-        segment_ids, padding_mask = np.zeros(shape, "int32"), np.zeros(shape, "int32")
-        for row, (index, length) in enumerate(zip(indices, lengths, strict=True)):
-            end = self.ends[index]
-            token_ids[row, :length] = self.token_ids[end - length : end]
-            segment_ids[row, :length] = self.segment_ids[end - length : end]
-            padding_mask[row, :length] = 1
-        features = {"token_ids": token_ids, "padding_mask": padding_mask}
-        return {**features, "segment_ids": segment_ids} if config.uses_segments else features
+        features = {
+            "token_ids": self.padded(self.token_ids, indices, longest, config.pad_token_id),
+            "padding_mask": (np.arange(longest) < lengths[:, None]).astype("int32"),
+        }
+        if config.uses_segments:
+            features["segment_ids"] = self.padded(self.segment_ids, indices, longest, 0)
+        return features
+
+    def padded(self, values: np.ndarray, indices: np.ndarray, length: int, fill: int) -> np.ndarray:
+        """One value a token, laid end to end as the texts are, as rows int32 [batch, length] filled up with `fill`."""
+        rows = np.full((len(indices), length), fill, "int32")
+        for row, index in enumerate(indices):
+            part = values[self.ends[index - 1] if index else 0 : self.ends[index]]
+            rows[row, : len(part)] = part
+        return rows
+
+
+@dataclasses.dataclass(frozen=True)
+class TokenTargets:
+    """One class a token of `TokenizedTexts`, int32 [tokens]; `IGNORED_TARGET` where none is asked for."""
+
+    values: np.ndarray
 
 
 def tokenize(
     tokenizer: Tokenizer, texts: Sequence[str], pairs: Sequence[str] | None = None, *, max_length: int
 ) -> TokenizedTexts:
     """Tokenise texts or pairs, on all cores, chunk by chunk; longer ones are cut to `max_length` tokens."""
-    token_ids, segment_ids, lengths, truncated = [], [], [], 0
-    for start in range(0, len(texts), _CHUNK):
-        part = slice(start, start + _CHUNK)
-        for encoding in tokenizer.encode_batch(texts[part], pairs[part] if pairs else None, max_length=max_length):
-            token_ids.append(np.asarray(encoding.token_ids, "int32"))
-            segment_ids.append(np.asarray(encoding.segment_ids, "int8"))
-            lengths.append(len(encoding))
-            truncated += encoding.truncated
+    truncated = 0
+
+    def rows() -> Iterator[tuple[Sequence[int], Sequence[int]]]:
+        nonlocal truncated
+        for start in range(0, len(texts), _CHUNK):
+            part = slice(start, start + _CHUNK)
+            for encoding in tokenizer.encode_batch(texts[part], pairs[part] if pairs else None, max_length=max_length):
+                truncated += encoding.truncated
+                yield encoding.token_ids, encoding.segment_ids
+
+    return dataclasses.replace(laid_end_to_end(rows()), truncated=truncated)
+
+
+def laid_end_to_end(rows: Iterable[tuple[Sequence[int], Sequence[int]]]) -> TokenizedTexts:
+    """Rows of (token ids, segment ids), each read once."""
+    token_ids, segment_ids, lengths = [], [], []
+    for tokens, segments in rows:
+        token_ids.append(np.asarray(tokens, "int32"))
+        segment_ids.append(np.asarray(segments, "int8"))
+        lengths.append(len(tokens))
     join = np.concatenate if token_ids else lambda _: np.zeros(0, "int32")
-    return TokenizedTexts(join(token_ids), join(segment_ids), np.cumsum(lengths, dtype="int64"), truncated)
+    return TokenizedTexts(join(token_ids), join(segment_ids), np.cumsum(lengths, dtype="int64"), 0)
 
 
 def batch_indices(
@@ -103,20 +127,30 @@ def batched_dataset(
     """A `tf.data.Dataset` of (features, targets) batches; each pass over it is the next epoch, in its own order.
 
     Args:
-        targets: array [texts, ...], one row a text.
+        targets: array [texts, ...], one row a text; or such arrays by the name of the model's output; or
+            `TokenTargets`, which become rows int32 [batch, length] as long as the features.
     """
     import tensorflow as tf
 
-    targets = np.asarray(targets)
+    if not isinstance(targets, TokenTargets | Mapping):
+        targets = np.asarray(targets)
     epochs = iter(range(2**31))
 
     def batches() -> Iterator[Any]:
         for indices in batch_indices(texts.lengths, batch_size, shuffle=shuffle, seed=seed, epoch=next(epochs)):
-            yield texts.features(indices, config), targets[indices]
+            features = texts.features(indices, config)
+            if isinstance(targets, TokenTargets):
+                length = features["token_ids"].shape[1]
+                yield features, texts.padded(targets.values, indices, length, IGNORED_TARGET)
+            else:
+                yield features, tf.nest.map_structure(lambda values, chosen=indices: values[chosen], targets)
+
+    def spec(values: np.ndarray) -> Any:
+        return tf.TensorSpec((None, *values.shape[1:]), tf.as_dtype(values.dtype))
 
     names = ("token_ids", "padding_mask", *(("segment_ids",) if config.uses_segments else ()))
     row = tf.TensorSpec((None, None), tf.int32)
-    target = tf.TensorSpec((None, *targets.shape[1:]), tf.as_dtype(targets.dtype))
+    target = row if isinstance(targets, TokenTargets) else tf.nest.map_structure(spec, targets)
     dataset = tf.data.Dataset.from_generator(batches, output_signature=(dict.fromkeys(names, row), target))
     dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(texts) // batch_size)))
     return dataset.prefetch(tf.data.AUTOTUNE)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..errors import KerasBertError
 from ..tokenizers import Tokenizer
-from .batches import batch_indices, tokenize
+from .batches import TokenizedTexts, batch_indices, tokenize
 
 
 def predict_logits(
@@ -33,21 +33,49 @@ def predict_logits(
     Raises:
         KerasBertError: the model has no tokenizer, or gives values that are not finite.
     """
-    tokenizer = tokenizer or model.tokenizer
-    if tokenizer is None:
-        raise KerasBertError("the model was loaded without a tokenizer: pass tokenizer=")
     limit = min(max_length or model.config.max_positions, model.config.max_positions)
-    encoded = tokenize(tokenizer, texts, pairs, max_length=limit)
+    encoded = tokenize(tokenizer_of(model, tokenizer), texts, pairs, max_length=limit)
     results: list[Any] = [None] * len(texts)
-    for indices in batch_indices(encoded.lengths, batch_size, shuffle=False):
-        outputs = np.asarray(model.predict_on_batch(encoded.features(indices, model.config)), "float32")
-        if not np.isfinite(outputs).all():
-            raise KerasBertError(f"the model gave NaN or infinity for the text {texts[indices[0]][:60]!r}")
-        for index, row in zip(indices, outputs, strict=True):
+    for indices, outputs in output_batches(model, encoded, batch_size, lambda index: texts[index]):
+        for index, row in zip(indices, outputs["output"], strict=True):
             results[index] = row
         if on_batch:
             on_batch(len(indices))
     return np.stack(results) if results else np.zeros((0, 0), "float32")
+
+
+def tokenizer_of(model: Any, tokenizer: Tokenizer | None = None) -> Tokenizer:
+    """The given tokenizer, or the model's own.
+
+    Raises:
+        KerasBertError: there is neither.
+    """
+    tokenizer = tokenizer or model.tokenizer
+    if tokenizer is None:
+        raise KerasBertError("the model was loaded without a tokenizer: pass tokenizer=")
+    return tokenizer
+
+
+def output_batches(
+    model: Any, texts: TokenizedTexts, batch_size: int, text_of: Callable[[int], str]
+) -> Iterator[tuple[np.ndarray, dict[str, np.ndarray]]]:
+    """Batches of texts of like length through a model: their indices and the outputs by name, float32 [batch, ...].
+
+    A single output is called `output`.
+
+    Args:
+        text_of: the text of an index, for messages.
+
+    Raises:
+        KerasBertError: the model gives values that are not finite.
+    """
+    for indices in batch_indices(texts.lengths, batch_size, shuffle=False):
+        outputs = model.predict_on_batch(texts.features(indices, model.config))
+        named = outputs if isinstance(outputs, Mapping) else {"output": outputs}
+        arrays = {name: np.asarray(values, "float32") for name, values in named.items()}
+        if not all(np.isfinite(values).all() for values in arrays.values()):
+            raise KerasBertError(f"the model gave NaN or infinity for the text {text_of(indices[0])[:60]!r}")
+        yield indices, arrays
 
 
 def probabilities(logits: np.ndarray, problem_type: str = "single_label_classification") -> np.ndarray:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from ..errors import DataError
+from .text_file import open_text
 
 
 @dataclasses.dataclass(frozen=True)
@@ -58,16 +59,11 @@ def read_rows(
     readers = {".tsv": _read_tsv, ".csv": _read_csv, ".jsonl": _read_jsonl}
     if path.suffix not in readers:
         raise DataError(f"{path}: expected a file ending in {', '.join(readers)}")
-    try:
-        with open(path, encoding="utf-8-sig", newline="") as file:
-            found = None
-            for line, record in readers[path.suffix](path, file):
-                found = found or _find_columns(path, list(record), columns, labelled)
-                yield _row(path, line, record, found, labelled)
-    except OSError as error:
-        raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8: {error}") from error
+    with open_text(path) as file:
+        found = None
+        for line, record in readers[path.suffix](path, file):
+            found = found or _find_columns(path, list(record), columns, labelled)
+            yield _row(path, line, record, found, labelled)
 
 
 def _read_tsv(path: pathlib.Path, file: Any) -> Iterator[tuple[int, dict[str, str]]]:

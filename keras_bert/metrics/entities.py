@@ -81,8 +81,8 @@ def entity_scores(
     per_type = {kind: _score(right[kind], found[kind], expected[kind]) for kind in sorted({*expected, *found})}
     micro = _score(right.total(), found.total(), expected.total())
     count = max(len(per_type), 1)
-    means = (sum(score[i] for score in per_type.values()) / count for i in range(3))
-    return EntityScores(micro, EntityScore(*means, micro.support), per_type)
+    precision, recall, f1 = (sum(score[i] for score in per_type.values()) / count for i in range(3))
+    return EntityScores(micro, EntityScore(precision, recall, f1, micro.support), per_type)
 
 
 def _score(right: int, found: int, expected: int) -> EntityScore:

@@ -88,11 +88,8 @@ def official_threshold(predictions, scores, probabilities, has_answer):
     current = best = sum(1 for k in has_answer if not has_answer[k])
     best_threshold = 0.0
     for key in sorted(probabilities, key=lambda k: probabilities[k]):
-        if has_answer[key]:
-            difference = scores[key]
-        else:
-            difference = -1 if predictions[key] else 0
-        current += difference
+        unanswerable = -1 if predictions[key] else 0
+        current += scores[key] if has_answer[key] else unanswerable
         if current > best:
             best, best_threshold = current, probabilities[key]
     return 100.0 * best / len(scores), best_threshold

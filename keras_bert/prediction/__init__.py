@@ -1,0 +1,15 @@
+"""From logits to what people ask for: entities in texts, answers in contexts."""
+
+from .answers import Answer, QuestionAnsweringResult, answer_questions
+from .entities import Entity, TaggedWord, TokenClassificationResult, find_entities, tag_words
+
+__all__ = [
+    "Answer",
+    "Entity",
+    "QuestionAnsweringResult",
+    "TaggedWord",
+    "TokenClassificationResult",
+    "answer_questions",
+    "find_entities",
+    "tag_words",
+]
