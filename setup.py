@@ -44,6 +44,8 @@ setup(
         # Conversion is checked in the runtime that devices use; the metadata is a FlatBuffer.
         "export": ["ai-edge-litert>=2.0", "flatbuffers>=24.3.25"],
         "edge": ["keras-bert-edge"],
+        # Its versions are TensorFlow's: pip picks the one that fits.
+        "text": ["tensorflow-text>=2.18"],
         "keras-hub": ["keras-hub>=0.20"],
         "test": ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.3", "seqeval>=1.2.2"],
     },

@@ -64,8 +64,12 @@ class SentencePieceModel:
             raise ValueError("it holds no pieces")
         return cls(tuple(pieces), charsmap, model_type)
 
-    def to_bytes(self) -> bytes:
-        """The model as a ModelProto that SentencePiece opens: it trims white space and puts a space before the text."""
+    def to_bytes(self, *, prepares_text: bool = True) -> bytes:
+        """The model as a ModelProto that SentencePiece opens.
+
+        Args:
+            prepares_text: it shall trim white space and put a space before the text; else it takes text as it comes.
+        """
         unknown = next((index for index, piece in enumerate(self.pieces) if piece[2] == UNKNOWN), 0)
         parts = []
         for text, score, kind in self.pieces:
@@ -76,7 +80,8 @@ class SentencePieceModel:
             trainer += _varint_field(absent, (1 << 64) - 1)
         trainer += _bytes_field(45, self.pieces[unknown][0].encode("utf-8"))
         normalizer = _bytes_field(1, b"nmt_nfkc" if self.charsmap else b"identity") + _bytes_field(2, self.charsmap)
-        normalizer += _varint_field(3, 1) + _varint_field(4, 1) + _varint_field(5, 1)
+        for setting in (3, 4, 5):  # add_dummy_prefix, remove_extra_whitespaces, escape_whitespaces
+            normalizer += _varint_field(setting, int(prepares_text))
         return b"".join([*parts, _bytes_field(2, trainer), _bytes_field(3, normalizer)])
 
 
