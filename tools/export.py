@@ -1,11 +1,15 @@
-"""Write a .tflite file that carries its tokenizer, labels and task, and check it against the Keras model.
+"""Write a .tflite file that carries its tokenizer, labels and task, or a SavedModel, and check it against Keras.
 
 MODEL is a checkpoint directory with a tokenizer. The file runs with keras-bert-edge; with --profile mediapipe also in
 MediaPipe Tasks. After conversion it is opened in LiteRT and its outputs are compared with Keras's on real text; if they
 differ by more than the recipe allows, nothing is written.
 
-example:
+With --format saved_model a folder for TensorFlow Serving is written, in float32. Its signature serving_default takes ids,
+or strings with --text-input (BERT, DistilBERT, ALBERT; extra text). It is checked in the same way.
+
+examples:
   keras-bert export out -o model.tflite --recipe dynamic_int8
+  keras-bert export out -o served/1 --format saved_model --text-input --max-length 128
 """
 
 from __future__ import annotations
@@ -25,6 +29,7 @@ from .quiet import quiet_imports
 from .report import print_table, write_report
 
 RECIPES = ("float32", "float16", "dynamic_int8")
+DEFAULT_RECIPE = "dynamic_int8"
 TASKS = {
     "sequence_classification": "SequenceClassifier",
     "token_classification": "TokenClassifier",
@@ -37,23 +42,95 @@ TASKS = {
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The job's options."""
     parser.add_argument("model", help="checkpoint directory, or package:NAME/FOLDER")
-    parser.add_argument("-o", "--output", required=True, metavar="FILE", help="the file to write")
-    parser.add_argument("--recipe", choices=RECIPES, default="dynamic_int8", help="how weights are stored")
+    parser.add_argument("-o", "--output", required=True, metavar="PATH", help="the file, or the folder, to write")
+    parser.add_argument("--format", choices=("tflite", "saved_model"), default="tflite")
     parser.add_argument("--task", choices=TASKS, help="default: the task the checkpoint was saved for")
-    parser.add_argument(
+    parser.add_argument("--texts", metavar="FILE", help="texts, one a line, to calibrate and check with as well")
+    tflite = parser.add_argument_group("a .tflite file")
+    tflite.add_argument("--recipe", choices=RECIPES, help=f"how weights are stored; default: {DEFAULT_RECIPE}")
+    tflite.add_argument(
         "--lengths",
         type=_lengths,
         metavar="N,N,...",
         help="static signatures of these lengths in tokens; default: one signature for any length",
     )
-    parser.add_argument(
-        "--profile", choices=("default", "mediapipe"), default="default", help="who shall read the file"
+    tflite.add_argument("--profile", choices=("default", "mediapipe"), help="who shall read the file")
+    saved_model = parser.add_argument_group("a SavedModel")
+    saved_model.add_argument("--text-input", action="store_true", help="take strings (`text`) instead of ids")
+    saved_model.add_argument("--pairs", action="store_true", help="with --text-input: take pairs (`text`, `pair`)")
+    saved_model.add_argument(
+        "--max-length",
+        type=shared.positive(int),
+        metavar="N",
+        help="with --text-input: cut texts to N tokens; default: the model's positions",
     )
-    parser.add_argument("--texts", metavar="FILE", help="texts, one a line, to calibrate and check with as well")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Convert, check, write, report."""
+    """Convert, check, write, report.
+
+    Raises:
+        ExportError: an option of the other format, or the conversion failed.
+    """
+    others = {"tflite": ("text_input", "pairs", "max_length"), "saved_model": ("recipe", "lengths", "profile")}
+    for name in others[options.format]:
+        if getattr(options, name):
+            raise ExportError(f"--{name.replace('_', '-')} is no option of --format {options.format}")
+    return _run_tflite(options) if options.format == "tflite" else _run_saved_model(options)
+
+
+def _run_saved_model(options: argparse.Namespace) -> int:
+    with quiet_imports():
+        from .saved_model import export_saved_model
+    start = time.perf_counter()
+    output = pathlib.Path(options.output)
+    model = load_model(shared.checkpoint_path(options.model), options.task)
+    with quiet_imports():
+        written = export_saved_model(
+            model,
+            output,
+            text_input=options.text_input,
+            pairs=options.pairs,
+            max_length=options.max_length,
+            texts=_read_texts(options.texts),
+        )
+    values = {
+        "model": str(options.model),
+        "output": str(output),
+        "format": "saved_model",
+        "task": model.task,
+        "parameters": model.count_params(),
+        "seconds": round(time.perf_counter() - start, 1),
+        **dataclasses.asdict(written),
+    }
+    write_report(output.with_name(f"{output.name}.report.json"), "export", values)
+    print_table(
+        f"{output}: {model.config.family}, {model.task}",
+        [
+            "inputs",
+            "outputs",
+            "parameters",
+            "folder",
+            "largest difference to Keras",
+            "other ids than the host",
+            "seconds",
+        ],
+        [
+            [
+                ", ".join(written.inputs),
+                ", ".join(written.outputs),
+                f"{values['parameters']:,}",
+                f"{written.size / 1e6:.2f} MB",
+                f"{written.max_difference:.2g}",
+                f"{len(written.tokenized_differently)} of {written.texts + len(written.tokenized_differently)}",
+                values["seconds"],
+            ]
+        ],
+    )
+    return 0
+
+
+def _run_tflite(options: argparse.Namespace) -> int:
     with quiet_imports():
         from .tflite import recipes
         from .tflite.archive import write_file
@@ -65,8 +142,8 @@ def run(options: argparse.Namespace) -> int:
     if output.suffix != ".tflite":
         raise ExportError(f"{output} is not a name for an exported file: expected one that ends in .tflite")
     model = load_model(shared.checkpoint_path(options.model), options.task)
-    layout = plan_layout(model, options.lengths, options.profile)
-    recipe = recipes.RECIPES[options.recipe]
+    profile, recipe = options.profile or "default", recipes.RECIPES[options.recipe or DEFAULT_RECIPE]
+    layout = plan_layout(model, options.lengths, profile)
     features = text_features(model, _read_texts(options.texts))
     with atomic_path(output) as temporary:
         with progress_bar("converting", 1) as advance:
@@ -81,8 +158,8 @@ def run(options: argparse.Namespace) -> int:
         "model": str(options.model),
         "output": str(output),
         "task": model.task,
-        "recipe": options.recipe,
-        "profile": options.profile,
+        "recipe": recipe.name,
+        "profile": profile,
         "signatures": dict(layout.signatures),
         "parameters": model.count_params(),
         "file_size": output.stat().st_size,
@@ -98,7 +175,7 @@ def run(options: argparse.Namespace) -> int:
         ["recipe", "parameters", "file", "relative error", "allowed", "same choice as Keras", "seconds"],
         [
             [
-                options.recipe,
+                recipe.name,
                 f"{values['parameters']:,}",
                 f"{values['file_size'] / 1e6:.2f} MB",
                 f"{checked.error:.2g}",

@@ -36,7 +36,8 @@ class Recipe:
 
 
 def _as_float16(matrix: np.ndarray) -> np.ndarray:
-    stored = matrix.astype(np.float16)
+    with np.errstate(over="ignore"):
+        stored = matrix.astype(np.float16)
     if not np.isfinite(stored).all():
         raise ExportError(f"a weight of {np.abs(matrix).max():.3g} does not fit float16: choose another recipe")
     return stored

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from .schema import schema
 
 _SIZE_SLACK = 0.02  # of the size that the parameters need: tables of the format, operators
 _SIZE_SLACK_BYTES = 128 * 1024
+_BATCH = 16  # texts that Keras computes at once
 _ROW_TASKS = ("token_classification", "question_answering", "masked_lm")
 _ROLES = {"ids": "token_ids", "mask": "padding_mask"}  # MediaPipe's names -> ours
 
@@ -76,27 +77,24 @@ def verify(
     except (ValueError, RuntimeError) as error:
         raise ExportError(f"LiteRT does not open the exported model: {error}") from error
     comparison = _Comparison(recipe)
-    tokens = count = 0
-    for features in texts:
+    fitting = [features for features in texts if _signatures(layout, features)]
+    if not fitting:
+        raise ExportError(f"no text is short enough to check the exported model with: {dict(layout.signatures)}")
+    advance(len(texts) - len(fitting))
+    for features, reference in keras_outputs(model, fitting, layout.profile):
         length = features["token_ids"].shape[1]
-        signature = _smallest(layout, length)
-        if signature is not None:
-            reference = keras_outputs(model, features, layout.profile)
-            padded = _padded(features, layout.signatures[signature], model.config.pad_token_id)
-            try:
-                outputs = session.run(signature, _renamed(padded, session.signatures[signature]))
-            except (ValueError, RuntimeError) as error:
-                raise ExportError(f"the exported model fails at {length} tokens: {error}") from error
-            rows = length if model.task in _ROW_TASKS else None
-            comparison.add(reference, {name: value[:, :rows] for name, value in outputs.items()}, length)
-            tokens, count = tokens + length, count + 1
+        signature = _signatures(layout, features)[0]
+        padded = _padded(features, layout.signatures[signature], model.config.pad_token_id)
+        try:
+            outputs = session.run(signature, _renamed(padded, session.signatures[signature]))
+        except (ValueError, RuntimeError) as error:
+            raise ExportError(f"the exported model fails at {length} tokens: {error}") from error
+        rows = length if model.task in _ROW_TASKS else None
+        comparison.add(reference, {name: value[:, :rows] for name, value in outputs.items()}, length)
         advance(1)
-    if not count:
-        raise ExportError(
-            f"no text is short enough to check the exported model with: lengths {dict(layout.signatures)}"
-        )
+    tokens = sum(features["token_ids"].shape[1] for features in fitting)
     relative, largest, agreement = comparison.result(model)
-    return Verification(count, tokens, relative, recipe.tolerance, largest, agreement, expected, size)
+    return Verification(len(fitting), tokens, relative, recipe.tolerance, largest, agreement, expected, size)
 
 
 def expected_size(model: Any, recipe: Recipe) -> int:
@@ -118,18 +116,30 @@ def expected_size(model: Any, recipe: Recipe) -> int:
     return total
 
 
-def keras_outputs(model: Any, features: Mapping[str, np.ndarray], profile: str) -> dict[str, np.ndarray]:
-    """The Keras model's outputs for one text under the names that the file gives them."""
-    known = {tensor: features[tensor] for tensor in ("token_ids", "padding_mask") if tensor in features}
-    if model.config.uses_segments:
-        known["segment_ids"] = features["segment_ids"]
-    outputs = model(known, training=False)
-    if not isinstance(outputs, Mapping):
-        outputs = {"embedding" if model.task == "sentence_embedding" else "logits": outputs}
-    if profile == "mediapipe" and "logits" in outputs:
-        multi = model.problem_type == "multi_label_classification"
-        outputs = {"probability": ops.sigmoid(outputs["logits"]) if multi else ops.softmax(outputs["logits"])}
-    return {name: ops.convert_to_numpy(value).astype(np.float32) for name, value in outputs.items()}
+def keras_outputs(
+    model: Any, texts: Sequence[Mapping[str, np.ndarray]], profile: str
+) -> Iterator[tuple[Mapping[str, np.ndarray], dict[str, np.ndarray]]]:
+    """Each text, from the shortest to the longest, with the Keras model's outputs under the names the file gives them.
+
+    Texts of like length are computed together, padded and masked as in training.
+    """
+    names = ["token_ids", "padding_mask", *(["segment_ids"] if model.config.uses_segments else [])]
+    ordered = sorted(texts, key=lambda features: features["token_ids"].shape[1])
+    for start in range(0, len(ordered), _BATCH):
+        batch = ordered[start : start + _BATCH]
+        longest = batch[-1]["token_ids"].shape[1]
+        padded = [_padded(features, longest, model.config.pad_token_id) for features in batch]
+        inputs = {name: np.concatenate([features[name] for features in padded]) for name in names}
+        outputs = model(inputs, training=False)
+        if not isinstance(outputs, Mapping):
+            outputs = {"embedding" if model.task == "sentence_embedding" else "logits": outputs}
+        if profile == "mediapipe" and "logits" in outputs:
+            multi = model.problem_type == "multi_label_classification"
+            outputs = {"probability": ops.sigmoid(outputs["logits"]) if multi else ops.softmax(outputs["logits"])}
+        arrays = {name: ops.convert_to_numpy(value).astype(np.float32) for name, value in outputs.items()}
+        for row, features in enumerate(batch):
+            rows = features["token_ids"].shape[1] if model.task in _ROW_TASKS else None
+            yield features, {name: value[row : row + 1, :rows] for name, value in arrays.items()}
 
 
 class _Comparison:
@@ -137,11 +147,16 @@ class _Comparison:
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
-        self.squares = self.reference_squares = self.largest = 0.0
-        self.references: list[np.ndarray] = []
-        self.outputs: list[np.ndarray] = []
+        self.squares = self.reference_squares = self.count = self.largest = 0.0
+        self.margins: list[np.ndarray] = []  # of the best alternative before the next, in Keras's outputs
+        self.equal: list[np.ndarray] = []  # whether the file's best is the same
 
     def add(self, reference: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], length: int) -> None:
+        """Compare one text's outputs.
+
+        Raises:
+            ExportError: other outputs or shapes than Keras's, or values that are not finite.
+        """
         if set(reference) != set(outputs):
             raise ExportError(f"the exported model's outputs are {sorted(outputs)}, expected {sorted(reference)}")
         for name, expected in reference.items():
@@ -152,12 +167,14 @@ class _Comparison:
                 )
             if not np.isfinite(got).all():
                 raise ExportError(f"the exported model's {name} holds NaN or infinity at {length} tokens")
-            difference = (got - expected).astype(np.float64)
-            self.squares += float((difference**2).sum())
-            self.reference_squares += float((expected.astype(np.float64) ** 2).sum())
-            self.largest = max(self.largest, float(np.abs(difference).max()))
-            self.references.append(_choices(expected))
-            self.outputs.append(_choices(got))
+            self.squares += float(np.sum((got - expected) ** 2, dtype=np.float64))
+            self.reference_squares += float(np.sum(expected**2, dtype=np.float64))
+            self.count += expected.size
+            self.largest = max(self.largest, float(np.abs(got - expected).max()))
+            alternatives = _alternatives(expected)
+            best = np.partition(alternatives, -2, axis=-1)[:, -2:]
+            self.margins.append(best[:, 1] - best[:, 0])
+            self.equal.append(alternatives.argmax(-1) == _alternatives(got).argmax(-1))
 
     def result(self, model: Any) -> tuple[float, float, float | None]:
         """Relative error, largest difference and agreement.
@@ -165,45 +182,37 @@ class _Comparison:
         Raises:
             ExportError: one of them is beyond what the recipe allows.
         """
+        recipe = self.recipe
         error = float(np.sqrt(self.squares / max(self.reference_squares, 1e-30)))
-        if error > self.recipe.tolerance:
+        if error > recipe.tolerance:
             raise ExportError(
                 f"the exported model's outputs are off by {error:.2g} of their size, more than the"
-                f" {self.recipe.tolerance:g} that {self.recipe.name} allows"
+                f" {recipe.tolerance:g} that {recipe.name} allows"
             )
         if model.task == "sentence_embedding" or getattr(model, "problem_type", None) == "regression":
             return error, self.largest, None
-        return error, self.largest, self._agreement()
-
-    def _agreement(self) -> float:
-        """Share of equal choices; close calls, which rounding may tip, are counted in it but not held against it."""
-        total = agreed = decided = decided_agreed = 0
-        scale = np.sqrt(np.mean([np.mean(reference**2) for reference in self.references]))
-        for reference, output in zip(self.references, self.outputs, strict=True):
-            chosen, expected = output.argmax(-1), reference.argmax(-1)
-            ordered = np.sort(reference, axis=-1)
-            clear = ordered[..., -1] - ordered[..., -2] > self.recipe.tolerance * scale
-            equal = chosen == expected
-            total, agreed = total + equal.size, agreed + int(equal.sum())
-            decided, decided_agreed = decided + int(clear.sum()), decided_agreed + int((equal & clear).sum())
-        if decided and decided_agreed / decided < self.recipe.agreement:
+        # Close calls, which rounding may tip, count in the agreement reported but are not held against the file.
+        equal, scale = np.concatenate(self.equal), np.sqrt(self.reference_squares / self.count)
+        clear = np.concatenate(self.margins) > recipe.tolerance * scale
+        if clear.any() and equal[clear].mean() < recipe.agreement:
             raise ExportError(
-                f"the exported model chooses as Keras does in {decided_agreed / decided:.1%} of the clear cases, fewer"
-                f" than the {self.recipe.agreement:.0%} that {self.recipe.name} allows"
+                f"the exported model chooses as Keras does in {equal[clear].mean():.1%} of the clear cases, fewer than"
+                f" the {recipe.agreement:.0%} that {recipe.name} allows"
             )
-        return agreed / total
+        return error, self.largest, float(equal.mean())
 
 
-def _choices(output: np.ndarray) -> np.ndarray:
+def _alternatives(output: np.ndarray) -> np.ndarray:
     """Rows to choose from, `[choices, alternatives]`; a lone score is chosen or not."""
     rows = output.reshape(-1, output.shape[-1])
     return np.concatenate([rows, np.zeros_like(rows)], axis=-1) if rows.shape[-1] == 1 else rows
 
 
-def _smallest(layout: Layout, length: int) -> str | None:
-    """The signature with the fewest tokens that fits `length`."""
-    fits = [(size or 0, name) for name, size in layout.signatures.items() if size is None or size >= length]
-    return min(fits)[1] if fits else None
+def _signatures(layout: Layout, features: Mapping[str, np.ndarray]) -> list[str]:
+    """The signatures that a text fits, the one with the fewest tokens first."""
+    length = features["token_ids"].shape[1]
+    sizes = {name: length if size is None else size for name, size in layout.signatures.items()}
+    return sorted((name for name, size in sizes.items() if size >= length), key=sizes.__getitem__)
 
 
 def _padded(features: Mapping[str, np.ndarray], length: int | None, pad_token_id: int) -> dict[str, np.ndarray]:
