@@ -62,6 +62,11 @@ def randomize(model: Any, seed: int = 3) -> None:
             variable.assign(keras.ops.convert_to_numpy(variable.value) + noise.astype("float32"))
 
 
+def values(variable: keras.Variable) -> np.ndarray:
+    """A copy of a variable's values, on any backend."""
+    return np.array(keras.ops.convert_to_numpy(variable.value))
+
+
 def arrays(outputs: Any) -> dict[str, np.ndarray]:
     """Outputs as NumPy float32 by name; a single one is called `output`."""
     if not isinstance(outputs, Mapping):
@@ -169,8 +174,8 @@ def _assert_trains(model: keras.Model, inputs: Mapping[str, np.ndarray], targets
     single = not isinstance(model.output, Mapping)
     expected = targets["output"] if single else dict(targets)
     loss = "mse" if single else dict.fromkeys(targets, "mse")
-    keras.Model.compile(model, optimizer=keras.optimizers.SGD(0.02), loss=loss, run_eagerly=True)
-    before = [np.array(keras.ops.convert_to_numpy(weight.value)) for weight in model.trainable_weights]
+    keras.Model.compile(model, optimizer=keras.optimizers.SGD(0.005), loss=loss, run_eagerly=True)
+    before = [values(weight) for weight in model.trainable_weights]
     history = model.fit(inputs, expected, epochs=2, batch_size=len(next(iter(inputs.values()))), verbose=0).history
     assert history["loss"][-1] < history["loss"][0]
     still = [

@@ -10,7 +10,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 from checkpoint_files import HEADS, copy_checkpoint, tensors_of
-from harness import GOLDENS, TINY, arrays, assert_same, features, randomize
+from harness import GOLDENS, TINY, arrays, assert_same, features, randomize, values
 from safetensors.numpy import load_file, save_file
 
 import keras_bert as kb
@@ -28,9 +28,9 @@ def test_loading_then_saving_gives_the_same_tensors(name, tmp_path):
     model.save_pretrained(tmp_path / "again")
     before, after = tensors_of(GOLDENS / name), tensors_of(tmp_path / "again")
     assert set(after) == set(before)
-    for tensor, values in before.items():
-        assert after[tensor].dtype == values.dtype
-        assert after[tensor].tobytes() == values.tobytes(), tensor
+    for tensor, stored in before.items():
+        assert after[tensor].dtype == stored.dtype
+        assert after[tensor].tobytes() == stored.tobytes(), tensor
 
 
 @pytest.mark.parametrize("name", CHECKPOINTS)
@@ -157,7 +157,7 @@ def test_other_precisions_are_read_as_float32(dtype, tmp_path):
     encoder = kb.Encoder.from_pretrained(tmp_path)
     table = load_file(GOLDENS / "bert/BertModel/model.safetensors")["embeddings.word_embeddings.weight"]
     expected = table.astype(dtype).astype("float32")
-    np.testing.assert_array_equal(np.array(encoder.embeddings.token_table), expected)
+    np.testing.assert_array_equal(values(encoder.embeddings.token_table), expected)
 
 
 # === Heads ===
@@ -166,10 +166,10 @@ def test_other_precisions_are_read_as_float32(dtype, tmp_path):
 def test_a_head_of_another_task_starts_new():
     model = kb.TokenClassifier.from_pretrained(GOLDENS / "bert/BertForQuestionAnswering", labels=["O", "B-X", "I-X"])
     assert model.new_parts == ("head",)
-    kernel = np.array(model.head.classifier.kernel)
+    kernel = values(model.head.classifier.kernel)
     assert kernel.shape == (16, 3)
     assert kernel.any()
-    assert not np.array(model.head.classifier.bias).any()
+    assert not values(model.head.classifier.bias).any()
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "roberta", "albert"])
@@ -203,7 +203,7 @@ def test_a_missing_pooler_starts_new():
     )
     assert kb.Encoder.from_pretrained(GOLDENS / "bert/BertForMaskedLM").pooler is None
     encoder = kb.Encoder.from_pretrained(GOLDENS / "bert/BertForMaskedLM", pooler=True)
-    assert np.array(encoder.pooler.kernel).any()
+    assert values(encoder.pooler.kernel).any()
 
 
 def test_fields_of_the_configuration_can_be_changed():

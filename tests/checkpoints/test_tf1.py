@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from checkpoint_files import tensors_of
-from harness import GOLDENS, arrays
+from harness import GOLDENS, arrays, values
 
 import keras_bert as kb
 from keras_bert.errors import CheckpointError
@@ -126,8 +126,8 @@ def test_saved_as_hugging_face_the_tensors_are_the_same(name, written, tmp_path)
     kb.PretrainingModel.from_pretrained(written[name]).save_pretrained(tmp_path)
     before, after = tensors_of(GOLDENS / name), tensors_of(tmp_path)
     assert set(before) == set(after)
-    for tensor, values in before.items():
-        np.testing.assert_array_equal(after[tensor], values, err_msg=tensor)
+    for tensor, stored in before.items():
+        np.testing.assert_array_equal(after[tensor], stored, err_msg=tensor)
 
 
 def test_a_fine_tuned_classifier(tmp_path):
@@ -137,7 +137,7 @@ def test_a_fine_tuned_classifier(tmp_path):
     model = kb.SequenceClassifier.from_pretrained(folder)
     assert model.new_parts == ()
     assert model.labels == ("LABEL_0", "LABEL_1", "LABEL_2")
-    np.testing.assert_array_equal(np.array(model.head.classifier.kernel), weights.T)
+    np.testing.assert_array_equal(values(model.head.classifier.kernel), weights.T)
 
 
 @pytest.mark.parametrize(

@@ -81,14 +81,16 @@ def test_attention_probabilities_are_softmax_over_real_tokens(seeded):
     np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-6)
     assert probabilities.transpose(0, 3, 1, 2)[MASK == 0].max() == 0
     # The textbook formula, one head after the other.
-    query, key, value = (HIDDEN_STATES @ np.array(dense.kernel) for dense in (layer.query, layer.key, layer.value))
+    query, key, value = (
+        HIDDEN_STATES @ arrays(dense.kernel)["output"] for dense in (layer.query, layer.key, layer.value)
+    )
     context = np.zeros_like(HIDDEN_STATES)
     for head in range(2):
         part = slice(8 * head, 8 * head + 8)
         scores = query[..., part] @ key[..., part].transpose(0, 2, 1) / np.sqrt(8) + BIAS[:, 0]
         scores = np.exp(scores - scores.max(-1, keepdims=True))
         context[..., part] = scores / scores.sum(-1, keepdims=True) @ value[..., part]
-    np.testing.assert_allclose(output, context @ np.array(layer.out.kernel), atol=1e-6)
+    np.testing.assert_allclose(output, context @ arrays(layer.out.kernel)["output"], atol=1e-6)
 
 
 def test_transformer_block(tmp_path, seeded):
@@ -176,6 +178,7 @@ def test_sinusoids_follow_the_transformer_paper():
             )
 
 
+@pytest.mark.tensorflow_only  # Keras on PyTorch cuts the normal elsewhere
 def test_weights_start_as_bert_draws_them(seeded):
     block = layers.TransformerBlock(TINY["bert"].replace(hidden_size=256, intermediate_size=1024))
     block.build((None, None, 256))
