@@ -39,6 +39,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--learning-rate", type=shared.positive(float), default=5e-5, help="peak (default 5e-5)")
     parser.add_argument("--warmup", type=float, default=0.1, help="share of the steps it rises (default 0.1)")
     parser.add_argument("--weight-decay", type=float, default=0.01)
+    parser.add_argument("--average", type=float, default=0.1, help="average weights over this share of the steps (0.1)")
     parser.add_argument("--max-length", type=shared.positive(int), default=128, help="tokens kept of a text (128)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--new-head", action="store_true", help="leave the checkpoint's own head unread")
@@ -73,10 +74,18 @@ def run(options: argparse.Namespace) -> int:
     )
     steps = options.epochs * int(dataset.cardinality())
     model.compile(
-        kb.adamw(options.learning_rate, steps=steps, warmup=options.warmup, weight_decay=options.weight_decay)
+        kb.adamw(
+            options.learning_rate,
+            steps=steps,
+            warmup=options.warmup,
+            weight_decay=options.weight_decay,
+            average=options.average,
+        )
     )
     best = BestEpoch(dev, output, max_length)
-    history = model.fit(dataset, epochs=options.epochs, shuffle=False, verbose=0, callbacks=[best, FitProgress(steps)])
+    averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if options.average else []
+    callbacks = [*averaged, best, FitProgress(steps)]
+    history = model.fit(dataset, epochs=options.epochs, shuffle=False, verbose=0, callbacks=callbacks)
     seconds = time.time() - started
     model = kb.SequenceClassifier.from_pretrained(output)
     results = {"dev": best.scores}

@@ -36,6 +36,7 @@ def adamw(
     warmup: float = 0.1,
     weight_decay: float = 0.01,
     clip_norm: float | None = 1.0,
+    average: float = 0.0,
 ) -> keras.optimizers.AdamW:
     """AdamW with linear warmup and decay; LayerNorm and biases do not decay (BERT paper, appendix A.2).
 
@@ -44,10 +45,18 @@ def adamw(
         steps: optimizer steps of the whole training: epochs times batches.
         warmup: share of the steps that the learning rate rises.
         clip_norm: largest norm of all gradients together; None does not clip.
+        average: keep an exponential moving average of the weights beside them, over about this share of the steps
+            (Polyak averaging); `fit` ends with it, `keras.callbacks.SwapEMAWeights` shows it after each epoch. 0: none.
     """
     schedule = WarmupLinearDecay(learning_rate, round(steps * warmup), steps)
     optimizer = keras.optimizers.AdamW(
-        schedule, weight_decay=weight_decay, beta_2=0.999, epsilon=1e-6, global_clipnorm=clip_norm
+        schedule,
+        weight_decay=weight_decay,
+        beta_2=0.999,
+        epsilon=1e-6,
+        global_clipnorm=clip_norm,
+        use_ema=average > 0,
+        ema_momentum=1 - 1 / max(average * steps, 1),
     )
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer
