@@ -4,8 +4,8 @@ MODEL is a checkpoint directory with a tokenizer. The file runs with keras-bert-
 MediaPipe Tasks. After conversion it is opened in LiteRT and its outputs are compared with Keras's on real text; if they
 differ by more than the recipe allows, nothing is written.
 
-With --format saved_model a folder for TensorFlow Serving is written, in float32. Its signature serving_default takes ids,
-or strings with --text-input (BERT, DistilBERT, ALBERT; extra text). It is checked in the same way.
+With --format saved_model a folder for TensorFlow Serving is written, in float32. Its signature serving_default takes
+ids, or strings with --text-input (BERT, DistilBERT, ALBERT; extra text). It is checked in the same way.
 
 examples:
   keras-bert export out -o model.tflite --recipe dynamic_int8
@@ -105,20 +105,10 @@ def _run_saved_model(options: argparse.Namespace) -> int:
     }
     write_report(output.with_name(f"{output.name}.report.json"), "export", values)
     print_table(
-        f"{output}: {model.config.family}, {model.task}",
-        [
-            "inputs",
-            "outputs",
-            "parameters",
-            "folder",
-            "largest difference to Keras",
-            "other ids than the host",
-            "seconds",
-        ],
+        f"{output}: {model.config.family}, {model.task}; {', '.join(written.inputs)} -> {', '.join(written.outputs)}",
+        ["parameters", "folder", "largest difference to Keras", "texts with other ids than on the host", "seconds"],
         [
             [
-                ", ".join(written.inputs),
-                ", ".join(written.outputs),
                 f"{values['parameters']:,}",
                 f"{written.size / 1e6:.2f} MB",
                 f"{written.max_difference:.2g}",

@@ -51,8 +51,11 @@ class GraphTokenizer(tf.Module):
         self._replacements = _replacements(content) if tokenizer.kind == "unigram" else []
         _check_steps(content, tokenizer.kind)
         self._characters = _table(content)
-        words = {"wordpiece": WordPieceWords, "unigram": UnigramWords}[tokenizer.kind]
-        self._words = words(text, content, tokenizer)
+        self._words: WordPieceWords | UnigramWords
+        if tokenizer.kind == "wordpiece":
+            self._words = WordPieceWords(text, content, tokenizer.unk_id)
+        else:
+            self._words = UnigramWords(text, content)
 
     def __call__(self, texts: tf.Tensor) -> tf.RaggedTensor:
         """Strings [batch] to ids, int32 [batch, tokens] ragged."""
@@ -82,14 +85,14 @@ class GraphTokenizer(tf.Module):
 class WordPieceWords(tf.Module):
     """Words to WordPiece ids: longest match first, one unknown token for a word that has no pieces or is too long."""
 
-    def __init__(self, text: Any, content: dict[str, Any], tokenizer: Tokenizer) -> None:
+    def __init__(self, text: Any, content: dict[str, Any], unk_id: int) -> None:
         super().__init__(name="wordpiece")
         model = content["model"]
         token_of = {token_id: token for token, token_id in model["vocab"].items()}
         # An id without a token needs its place. White space is in no word, so that nothing matches there.
         vocabulary = [token_of.get(token_id, f" {token_id}") for token_id in range(max(token_of) + 1)]
         self._max_characters = model["max_input_chars_per_word"]
-        self._unknown = tokenizer.unk_id
+        self._unknown = unk_id
         self._tokenizer = text.FastWordpieceTokenizer(
             vocabulary,
             suffix_indicator=model["continuing_subword_prefix"],
@@ -112,7 +115,7 @@ class WordPieceWords(tf.Module):
 class UnigramWords(tf.Module):
     """Words to Unigram ids: the likeliest pieces of `▁word`, neighbouring unknown characters as one token."""
 
-    def __init__(self, text: Any, content: dict[str, Any], tokenizer: Tokenizer) -> None:
+    def __init__(self, text: Any, content: dict[str, Any]) -> None:
         super().__init__(name="unigram")
         model = content["model"]
         if model.get("byte_fallback"):
