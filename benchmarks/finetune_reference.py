@@ -5,7 +5,7 @@ are the texts), trains as `keras-bert finetune` does by default (AdamW 5e-5, wei
 LayerNorm, 10% linear warmup then linear decay, 3 epochs, batch 32, gradient norm clipped to 1), keeps the epoch that is
 best on dev, and prints the test accuracy of that epoch and of the last one, seed by seed.
 
-Needs torch and transformers (benchmarks/requirements.txt), best in an environment of their own.
+Needs torch and transformers (benchmarks/requirements-reference.txt), best in an environment of their own.
 
 Example:
     python benchmarks/finetune_reference.py path/to/checkpoint path/to/sentiment-mr --seeds 1 2 3 --json reference.json

@@ -118,6 +118,8 @@ def contestants(directory: Path, threads: int) -> list[Contestant]:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
         options.log_severity_level = 3
+        # Threads may spin inside a call as ever, but not on into the turn of the next contestant.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         session = onnxruntime.InferenceSession(
             str(directory / variant.file_name),
             options,
