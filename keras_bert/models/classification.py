@@ -6,6 +6,7 @@ from typing import Any
 
 import keras
 
+from ..config import IGNORED_TARGET
 from ..errors import ConfigError
 from ..layers import ClassificationHead
 from .encoder import Encoder
@@ -70,33 +71,34 @@ class SequenceClassifier(LabelledTask):
     def needs_pooler(cls, family: Family) -> bool:
         return family.classifier_activation is None
 
-    def compile(
-        self,
-        optimizer: Any = "auto",
-        loss: Any = "auto",
-        metrics: Any = "auto",
-        jit_compile: bool | str | None = None,
-        **kwargs: Any,
-    ) -> None:
-        """As `keras.Model.compile`; `auto` takes AdamW at 2e-5 and the loss and metric of the problem type."""
-        if optimizer == "auto":
-            optimizer = keras.optimizers.AdamW(2e-5)
-        losses = {
-            "single_label_classification": keras.losses.SparseCategoricalCrossentropy(from_logits=True),
-            "multi_label_classification": keras.losses.BinaryCrossentropy(from_logits=True),
-            "regression": keras.losses.MeanSquaredError(),
-        }
-        measures = {
-            "single_label_classification": lambda: keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
-            "multi_label_classification": lambda: keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0),
-            "regression": lambda: keras.metrics.MeanSquaredError(name="mse"),
-        }
-        loss = losses[self.problem_type] if isinstance(loss, str) and loss == "auto" else loss
-        metrics = [measures[self.problem_type]()] if isinstance(metrics, str) and metrics == "auto" else metrics
-        super().compile(optimizer, loss, metrics, jit_compile, **kwargs)
+    def training_defaults(self) -> dict[str, Any]:
+        loss, metric = {
+            "single_label_classification": (
+                keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+                lambda: keras.metrics.SparseCategoricalAccuracy(name="accuracy"),
+            ),
+            "multi_label_classification": (
+                keras.losses.BinaryCrossentropy(from_logits=True),
+                lambda: keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0),
+            ),
+            "regression": (keras.losses.MeanSquaredError(), lambda: keras.metrics.MeanSquaredError(name="mse")),
+        }[self.problem_type]
+        return {"loss": loss, "metrics": [metric()]}
 
     def head_config(self) -> dict[str, Any]:
         return {**super().head_config(), "problem_type": self.problem_type}
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class TokenAccuracy(keras.metrics.SparseCategoricalAccuracy):
+    """Share of the tokens with a target whose highest logit is the target's; `IGNORED_TARGET` is none."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        weight = keras.ops.cast(keras.ops.not_equal(y_true, IGNORED_TARGET), "float32")
+        if sample_weight is not None:
+            sample_weight = keras.ops.cast(sample_weight, "float32")
+            weight *= sample_weight if len(sample_weight.shape) == 2 else keras.ops.expand_dims(sample_weight, -1)
+        super().update_state(y_true, y_pred, sample_weight=weight)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -124,6 +126,11 @@ class TokenClassifier(LabelledTask):
         outputs = head(encoder(encoder.input)["sequence_output"])
         super().__init__(encoder, outputs, head=head, labels=labels, tokenizer=tokenizer, name=name)
 
+    def training_defaults(self) -> dict[str, Any]:
+        """The mean over the tokens that have a target; the others are marked by `IGNORED_TARGET`."""
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True, ignore_class=IGNORED_TARGET)
+        return {"loss": loss, "metrics": [TokenAccuracy(name="accuracy")]}
+
 
 @keras.saving.register_keras_serializable(package="keras_bert")
 class QuestionAnswerer(Task):
@@ -144,3 +151,12 @@ class QuestionAnswerer(Task):
         logits = head(encoder(encoder.input)["sequence_output"])
         outputs = {"start_logits": logits[:, :, 0], "end_logits": logits[:, :, 1]}
         super().__init__(encoder, outputs, head=head, tokenizer=tokenizer, name=name)
+
+    def training_defaults(self) -> dict[str, Any]:
+        """The mean of the losses of the two ends (google-research/bert, run_squad.py)."""
+        names = ("start_logits", "end_logits")
+        return {
+            "loss": {name: keras.losses.SparseCategoricalCrossentropy(from_logits=True) for name in names},
+            "loss_weights": dict.fromkeys(names, 0.5),
+            "metrics": {name: [keras.metrics.SparseCategoricalAccuracy(name="accuracy")] for name in names},
+        }

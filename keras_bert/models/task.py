@@ -71,6 +71,31 @@ class Task(CheckedModel):
 
         save(self, path, tokenizer=self.tokenizer)
 
+    def training_defaults(self) -> dict[str, Any]:
+        """`loss`, `metrics` and other arguments of `keras.Model.compile` that suit the task, where it has such."""
+        return {}
+
+    def compile(
+        self,
+        optimizer: Any = "auto",
+        loss: Any = "auto",
+        metrics: Any = "auto",
+        jit_compile: bool | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        """As `keras.Model.compile`; `auto` takes AdamW at 2e-5, and the loss and the metrics of the task.
+
+        A loss of one's own brings its own weights: the task's `loss_weights` go with its loss alone.
+        """
+        defaults = self.training_defaults()
+        if isinstance(optimizer, str) and optimizer == "auto":
+            optimizer = keras.optimizers.AdamW(2e-5)
+        automatic_metrics, automatic_loss = defaults.pop("metrics", None), defaults.pop("loss", None)
+        metrics = automatic_metrics if isinstance(metrics, str) and metrics == "auto" else metrics
+        if isinstance(loss, str) and loss == "auto":
+            loss, kwargs = automatic_loss, {**defaults, **kwargs}
+        super().compile(optimizer, loss, metrics, jit_compile, **kwargs)
+
     def head_config(self) -> dict[str, Any]:
         """Arguments of the class beside encoder and name, for saving."""
         return {}
