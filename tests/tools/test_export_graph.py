@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 from harness import TINY, randomize
+from keras_bert_tools.tflite.calibrate import correct_bias, equalize, measure_inputs
 from keras_bert_tools.tflite.convert import Layout, write_model
-from keras_bert_tools.tflite.equalize import equalize, input_ranges
 from keras_bert_tools.tflite.graph import FlatGraph
 from keras_bert_tools.tflite.quantized import quantize_rows
 from keras_bert_tools.tflite.recipes import RECIPES, store
@@ -112,21 +112,47 @@ def test_equalizing_is_exact_and_evens_the_channels(family):
         block.attention_norm.gamma.assign(gamma)
     texts = [text(model.config, length, seed=length) for length in (3, 9, 12)]
     weights = read_weights(model)
-    ranges = input_ranges(weights, texts)
-    equalized = equalize(weights, ranges)
+    before = measure_inputs(weights, texts, FlatGraph.token_logits)
+    equalized = equalize(weights, before)
+    after = measure_inputs(equalized, texts, FlatGraph.token_logits)
     session = Session(write_model(model, equalized, DYNAMIC))
     for features in texts:
         assert_equal(session.run("serving_default", features), keras_outputs(model, features), tolerance=3e-5)
 
-    def unevenness(channels):
-        return channels.max() / np.median(channels)
-
     name = "blocks.0.feedforward_in"
-    before = np.abs(weights.blocks[0].feedforward_in.matrix).max(axis=0) * ranges[name]
-    after = np.abs(equalized.blocks[0].feedforward_in.matrix).max(axis=0) * input_ranges(equalized, texts)[name]
-    np.testing.assert_allclose(after, before, rtol=1e-4)  # what a channel can contribute stays
     columns = [np.abs(each.blocks[0].feedforward_in.matrix).max(axis=0) for each in (weights, equalized)]
-    assert unevenness(columns[1]) < 0.5 * unevenness(columns[0])
+    # What a channel can contribute stays; no column is as far from the others as it was.
+    np.testing.assert_allclose(columns[1] * after[name].largest, columns[0] * before[name].largest, rtol=1e-4)
+    unevenness = [column.max() / np.median(column) for column in columns]
+    assert unevenness[1] < 0.5 * unevenness[0]
+
+
+def test_bias_correction_takes_the_mean_error_away():
+    model = make("bert", "token")
+    texts = [text(model.config, length, seed=length) for length in (3, 9, 12)]
+    weights = read_weights(model)
+    statistics = measure_inputs(weights, texts, FlatGraph.token_logits)
+    linear = weights.blocks[1].feedforward_in
+    inputs = np.random.default_rng(0).normal(size=(50, len(linear.matrix[0]))) + 3
+    inputs += statistics[linear.name].mean - inputs.mean(0)  # some inputs of that mean
+    stored = quantize_rows(linear.matrix)
+    exact = inputs @ linear.matrix.T + linear.bias
+    plain = inputs @ stored.dequantize().T + linear.bias
+    corrected = inputs @ stored.dequantize().T + correct_bias(linear, stored, statistics[linear.name])
+    assert np.abs((plain - exact).mean(0)).max() > 1e-4
+    np.testing.assert_allclose((corrected - exact).mean(0), 0, atol=1e-6)
+
+
+def test_statistics_are_those_of_what_the_matrix_reads():
+    """The classifier of a token model reads the last LayerNorm's values before its scale and shift."""
+    model = make("bert", "token")
+    texts = [text(model.config, length, seed=length) for length in (3, 9, 12)]
+    found = measure_inputs(read_weights(model), texts, FlatGraph.token_logits)["head.classifier"]
+    hidden = [keras.ops.convert_to_numpy(model.encoder(features)["sequence_output"])[0] for features in texts]
+    norm = model.encoder.blocks[-1].output_norm
+    values = (np.concatenate(hidden) - keras.ops.convert_to_numpy(norm.beta)) / keras.ops.convert_to_numpy(norm.gamma)
+    np.testing.assert_allclose(found.mean, values.mean(0), atol=1e-4)
+    np.testing.assert_allclose(found.largest, np.abs(values).max(0), atol=1e-4)
 
 
 def test_shared_layers_are_not_folded_apart():

@@ -12,7 +12,7 @@ import numpy as np
 from keras_bert import __version__
 from keras_bert.errors import ExportError
 
-from .equalize import equalize, input_ranges
+from .calibrate import InputStatistics, equalize, measure_inputs
 from .graph import FlatGraph, InputNames
 from .metadata import MODEL_METADATA_NAME, TensorDescription, write_metadata
 from .operators import Tensor
@@ -119,11 +119,15 @@ def convert(
 def prepare(model: Any, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Weights:
     """The model's weights, rearranged and stored as `recipe` says; `calibration` as for `convert`."""
     weights = read_weights(model)
-    if recipe.equalized:
-        weights = equalize(weights, input_ranges(weights, calibration))
+
+    def measure() -> dict[str, InputStatistics]:
+        return measure_inputs(weights, calibration, lambda graph: _OUTPUTS[model.task](model, graph))
+
+    if recipe.calibrated:
+        weights = equalize(weights, measure())
     if model.task == "sequence_classification" or getattr(model, "pooling", None) == "cls":
         weights = for_one_query(weights)
-    return store(weights, recipe)
+    return store(weights, recipe, measure() if recipe.calibrated else None)
 
 
 def write_model(model: Any, weights: Weights, layout: Layout, file_names: Collection[str] = ()) -> bytes:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 import numpy as np
 
 from keras_bert.errors import ExportError
 
-from .quantized import quantize_rows
+from .calibrate import InputStatistics, correct_bias
+from .quantized import QuantizedMatrix, quantize_rows
 from .weights import Linear, Weights, map_matrices
 
 
@@ -21,7 +22,7 @@ class Recipe:
         store: a float32 matrix `[rows, columns]` to what is stored.
         bytes_per_weight: of a matrix or table.
         bytes_per_row: of a matrix or table, beside its weights.
-        equalized: whether outlier channels are evened out first (`equalize`).
+        calibrated: whether channels are evened out and biases corrected by what matrices read (`calibrate`).
         tolerance: largest relative error allowed, rms(file - Keras) / rms(Keras) over all outputs.
         agreement: smallest share of decided choices (of a label, a token) that must be Keras's.
     """
@@ -30,7 +31,7 @@ class Recipe:
     store: Callable[[np.ndarray], object]
     bytes_per_weight: int
     bytes_per_row: int
-    equalized: bool
+    calibrated: bool
     tolerance: float
     agreement: float
 
@@ -56,15 +57,24 @@ RECIPES = {
 }
 
 
-def store(weights: Weights, recipe: Recipe) -> Weights:
+def store(weights: Weights, recipe: Recipe, statistics: Mapping[str, InputStatistics] | None = None) -> Weights:
     """`weights` with matrices and tables as `recipe` stores them.
+
+    Args:
+        statistics: of what the matrices read, to correct the biases of quantised ones by.
 
     Raises:
         ExportError: a value does not fit the type.
     """
 
     def stored(linear: Linear) -> Linear:
-        return linear if linear.matrix is None else dataclasses.replace(linear, matrix=recipe.store(linear.matrix))
+        if linear.matrix is None:
+            return linear
+        matrix = recipe.store(linear.matrix)
+        bias = linear.bias
+        if statistics is not None and isinstance(matrix, QuantizedMatrix):
+            bias = correct_bias(linear, matrix, statistics[linear.name])
+        return dataclasses.replace(linear, matrix=matrix, bias=bias)
 
     return dataclasses.replace(
         map_matrices(weights, stored),

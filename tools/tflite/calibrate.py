@@ -1,0 +1,125 @@
+"""What int8 matrices read, measured on text, and what is made of it.
+
+Equalising takes outlier channels out, exactly (SmoothQuant, Xiao et al. 2023, equation 4). The runtime quantises each
+row of a matrix's input with one scale. A channel that is ten times the others, and every BERT has some, costs the
+others that much resolution. Scaling channel j by s_j after the LayerNorm and dividing column j of the matrices by it
+changes nothing in real arithmetic and evens the channels out. It costs one multiplication a LayerNorm.
+
+Bias correction (Nagel et al. 2019, section 4.2) adds to a matrix's bias what its rounding takes away on average.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from .graph import FlatGraph
+from .quantized import QuantizedMatrix
+from .runtime import Session
+from .weights import Linear, Norm, Weights
+from .writer import ModelWriter
+
+_SMALLEST = 1e-3  # magnitude below which a channel is treated as silent
+_CALIBRATION_LENGTH = 128  # tokens; longer texts say little more
+
+
+@dataclasses.dataclass(frozen=True)
+class InputStatistics:
+    """Of what one matrix reads, over all tokens: largest magnitude and mean of each channel, [in]."""
+
+    largest: np.ndarray
+    mean: np.ndarray
+
+
+def measure_inputs(
+    weights: Weights, texts: Sequence[Mapping[str, np.ndarray]], add_task: Callable[[FlatGraph], object]
+) -> dict[str, InputStatistics]:
+    """Statistics of what each matrix reads, by its name.
+
+    Args:
+        weights: float32.
+        texts: model inputs, int32 [1, length] each; those of more than 128 tokens are left out where shorter ones are.
+        add_task: adds the operators of the task to a graph.
+    """
+    writer = ModelWriter("calibration")
+    subgraph = writer.subgraph("serving_default")
+    graph = FlatGraph(subgraph, weights)
+    add_task(graph)
+    for index, tensor in {tensor.index: tensor for uses in graph.matrix_inputs.values() for tensor in uses}.items():
+        subgraph.output(str(index), tensor)
+    session = Session(writer.to_bytes(), threads=2)
+    largest: dict[str, np.ndarray] = {}
+    sums: dict[str, np.ndarray] = {}
+    rows: dict[str, int] = {}
+    short = [features for features in texts if features["token_ids"].shape[1] <= _CALIBRATION_LENGTH]
+    for features in short or texts:
+        for name, value in session.run("serving_default", features).items():
+            largest[name] = np.maximum(largest.get(name, 0), np.abs(value).max(axis=0))
+            sums[name] = sums.get(name, 0) + value.sum(axis=0, dtype=np.float64)
+            rows[name] = rows.get(name, 0) + len(value)
+    statistics = {}
+    for name, tensors in graph.matrix_inputs.items():
+        uses = [str(tensor.index) for tensor in tensors]
+        mean = np.sum([sums[use] for use in uses], axis=0) / sum(rows[use] for use in uses)
+        statistics[name] = InputStatistics(np.maximum.reduce([largest[use] for use in uses]), mean)
+    return statistics
+
+
+def correct_bias(linear: Linear, stored: QuantizedMatrix, statistics: InputStatistics) -> np.ndarray:
+    """The bias [out] with which `stored` gives, on average, what `linear` gives."""
+    correction = (linear.matrix - stored.dequantize()) @ statistics.mean
+    return (linear.bias + correction).astype(np.float32)
+
+
+def equalize(weights: Weights, statistics: Mapping[str, InputStatistics]) -> Weights:
+    """Float32 `weights` with every LayerNorm that matrices of a block have folded in given its `read_scale`."""
+    blocks = list(weights.blocks)
+    embedding_norm = weights.embedding_norm
+    for index, block in enumerate(weights.blocks):
+        scale = _scale([block.feedforward_in], statistics)
+        blocks[index] = dataclasses.replace(
+            blocks[index],
+            attention_norm=_with_scale(block.attention_norm, scale),
+            feedforward_in=_divided(block.feedforward_in, scale),
+        )
+    for before, index in _readers(weights):
+        block = weights.blocks[index]
+        readers = (block.query, block.key, block.value)
+        scale = _scale(readers, statistics)
+        query, key, value = (_divided(linear, scale) for linear in readers)
+        blocks[index] = dataclasses.replace(blocks[index], query=query, key=key, value=value)
+        if before is None:
+            embedding_norm = _with_scale(embedding_norm, scale)
+        else:
+            norm = _with_scale(blocks[before].output_norm, scale)
+            blocks[before] = dataclasses.replace(blocks[before], output_norm=norm)
+    return dataclasses.replace(weights, blocks=tuple(blocks), embedding_norm=embedding_norm)
+
+
+def _readers(weights: Weights) -> list[tuple[int | None, int]]:
+    """Pairs of blocks (writer, reader) whose norm between them nothing else reads; the writer None: the embeddings."""
+    steps = list(zip((None, *weights.schedule[:-1]), weights.schedule, strict=True))
+    pairs = []
+    for before, index in dict.fromkeys(steps):
+        shared = sum(pair[0] == before for pair in set(steps)) > 1 or weights.schedule[-1] == before
+        if weights.blocks[index].reads_normalized and not shared:
+            pairs.append((before, index))
+    return pairs
+
+
+def _scale(readers: Sequence[Linear], statistics: Mapping[str, InputStatistics]) -> np.ndarray:
+    """`sqrt(max |column| / max |channel|)`, mean 1 in the logarithm: half of the spread on either side."""
+    largest = np.maximum.reduce([statistics[linear.name].largest for linear in readers])
+    columns = np.maximum.reduce([np.abs(linear.matrix).max(axis=0) for linear in readers])
+    scale = np.sqrt(np.maximum(columns, columns.max() * _SMALLEST) / np.maximum(largest, _SMALLEST))
+    return (scale / np.exp(np.log(scale).mean())).astype(np.float32)
+
+
+def _divided(linear: Linear, scale: np.ndarray) -> Linear:
+    return dataclasses.replace(linear, matrix=linear.matrix / scale)
+
+
+def _with_scale(norm: Norm, scale: np.ndarray) -> Norm:
+    return dataclasses.replace(norm, read_scale=scale)
