@@ -43,15 +43,16 @@ def load_once(how: str, directory: Path) -> dict[str, float]:
         def load() -> object:
             return load_file(directory / "model.safetensors")
     else:
+        import keras
+
         import keras_bert as kb
         from keras_bert.checkpoints import open_checkpoint
-        from keras_bert.layers import about_to_load
 
         kb.Encoder(kb.PRESETS["bert_tiny_uncased"].replace(vocab_size=16))
 
         def load() -> object:
             if how == BUILD:
-                with about_to_load():
+                with keras.StatelessScope(initialize_variables=False):
                     return kb.Encoder(open_checkpoint(directory).config)
             return kb.Encoder.from_pretrained(directory)
 

@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -22,7 +23,7 @@ from report import print_table, write_json
 import keras_bert as kb
 
 # What `transformers` calls an output -> task model and the name of the same output there (None: the only one).
-OUTPUTS = {
+OUTPUTS: dict[str, tuple[Any, dict[str, str | None]]] = {
     "ForMaskedLM": (kb.MaskedLanguageModel, {"logits": None}),
     "ForPreTraining": (
         kb.PretrainingModel,
@@ -57,8 +58,8 @@ def compare(directory: Path) -> dict[str, float]:
     mask = golden["attention_mask"]
     architecture = json.loads((directory / "config.json").read_text())["architectures"][0]
     task = next((entry for suffix, entry in OUTPUTS.items() if architecture.endswith(suffix)), None)
-    model = None if task is None else task[0].from_pretrained(directory)
-    encoder = kb.Encoder.from_pretrained(directory) if model is None else model.encoder
+    model = (task[0] if task else kb.Encoder).from_pretrained(directory)
+    encoder = model.encoder if task else model
 
     features = {"token_ids": golden["input_ids"], "padding_mask": mask}
     if encoder.config.uses_segments:
