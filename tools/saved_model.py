@@ -164,14 +164,14 @@ def verify(
         ExportError: an output is missing, misshapen, not finite, or differs.
     """
     signature = tf.saved_model.load(str(folder)).signatures[SIGNATURE]
-    columns = [texts[0::2], texts[1::2]] if pairs else [texts]
+    columns = [list(column) for column in ((texts[0::2], texts[1::2]) if pairs else (texts,))]
     columns = [column[: len(columns[-1])] for column in columns]
     different: list[str] = []
     if preprocessor is not None:
         different, columns = _same_ids(model, preprocessor, columns)
     largest, outputs = 0.0, []
     for start in range(0, len(columns[0]), _BATCH):
-        batch = [list(column[start : start + _BATCH]) for column in columns]
+        batch = [column[start : start + _BATCH] for column in columns]
         features = model.tokenizer(*batch, max_length=max_length)
         expected = {name: value.numpy() for name, value in task_outputs(model, features).items()}
         mask = features["padding_mask"] if model.task in _TOKEN_TASKS else None
