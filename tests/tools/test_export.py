@@ -147,6 +147,20 @@ def test_shared_layers_are_stored_once(tmp_path):
     assert sizes[1] < 1.1 * sizes[0]
 
 
+@pytest.mark.parametrize("family", ["bert", "albert"])
+def test_a_large_vocabulary_tied_to_the_decoder_is_stored_once(tmp_path, family):
+    config = kb.EncoderConfig(family=family, **{**SIZES, "vocab_size": 20000, "embedding_size": 32})
+    model = kb.MaskedLanguageModel(kb.Encoder(config), tokenizer=tiny_tokenizer(tmp_path))
+    randomize(model)
+    texts = text_features(model)
+    layout = plan_layout(model, None, "default")
+    flatbuffer, members = convert(model, RECIPES["dynamic_int8"], layout, texts)
+    write_file(tmp_path / "model.tflite", flatbuffer, members)
+    assert 20000 * 32 < len(flatbuffer) < 20000 * (32 + 4 + 4 + 12) + 100_000  # weights, bias, scales
+    checked = verify(tmp_path / "model.tflite", len(flatbuffer), model, RECIPES["dynamic_int8"], layout, texts)
+    assert checked.agreement > 0.8
+
+
 @pytest.mark.parametrize("task", ["token", "question", "embedding", "masked"])
 def test_other_tasks(tmp_path, task):
     model = save(tmp_path / "m", task=task)

@@ -21,7 +21,7 @@ class Recipe:
     Attributes:
         store: a float32 matrix `[rows, columns]` to what is stored.
         bytes_per_weight: of a matrix or table.
-        bytes_per_row: of a matrix or table, beside its weights.
+        bytes_per_matrix_row, bytes_per_table_row: beside the weights; a scale, and in matrices a zero point.
         calibrated: whether channels are evened out and biases corrected by what matrices read (`calibrate`).
         tolerance: largest relative error allowed, rms(file - Keras) / rms(Keras) over all outputs.
         agreement: smallest share of decided choices (of a label, a token) that must be Keras's.
@@ -30,7 +30,8 @@ class Recipe:
     name: str
     store: Callable[[np.ndarray], object]
     bytes_per_weight: int
-    bytes_per_row: int
+    bytes_per_matrix_row: int
+    bytes_per_table_row: int
     calibrated: bool
     tolerance: float
     agreement: float
@@ -50,9 +51,9 @@ def _as_float16(matrix: np.ndarray) -> np.ndarray:
 RECIPES = {
     recipe.name: recipe
     for recipe in (
-        Recipe("float32", lambda matrix: matrix, 4, 0, False, tolerance=1e-4, agreement=1.0),
-        Recipe("float16", _as_float16, 2, 0, False, tolerance=5e-3, agreement=1.0),
-        Recipe("dynamic_int8", quantize_rows, 1, 4, True, tolerance=0.15, agreement=0.97),
+        Recipe("float32", lambda matrix: matrix, 4, 0, 0, False, tolerance=1e-4, agreement=1.0),
+        Recipe("float16", _as_float16, 2, 0, 0, False, tolerance=5e-3, agreement=1.0),
+        Recipe("dynamic_int8", quantize_rows, 1, 12, 4, True, tolerance=0.15, agreement=0.97),
     )
 }
 

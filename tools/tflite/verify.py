@@ -102,17 +102,20 @@ def expected_size(model: Any, recipe: Recipe) -> int:
     pooler = model.encoder.pooler
     pooler_is_read = model.task == "sequence_classification" and model.head.dense is None
     unread = {id(v) for v in pooler.weights} if pooler is not None and not pooler_is_read else set()
+    embeddings = model.encoder.embeddings
     total = 0
     for variable in model.weights:
         if id(variable) in unread or "seed_generator" in variable.path:
             continue
         count = int(np.prod(variable.shape))
-        if len(variable.shape) < 2 or variable is model.encoder.embeddings.segment_table:
+        if len(variable.shape) < 2 or variable is embeddings.segment_table:
             total += 4 * count
+        elif variable is embeddings.token_table or variable is embeddings.position_table:
+            total += recipe.bytes_per_weight * count + recipe.bytes_per_table_row * variable.shape[0]
         else:
-            # Kernels are stored [out, in], tables as they are: one scale an output or a row.
-            rows = variable.shape[-1] if variable.path.endswith("kernel") else variable.shape[0]
-            total += recipe.bytes_per_weight * count + recipe.bytes_per_row * rows
+            total += recipe.bytes_per_weight * count + recipe.bytes_per_matrix_row * variable.shape[-1]
+    if model.task == "masked_lm":  # the token table is a matrix too
+        total += recipe.bytes_per_matrix_row * model.config.vocab_size
     return total
 
 
