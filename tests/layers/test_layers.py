@@ -5,10 +5,11 @@ from __future__ import annotations
 import keras
 import numpy as np
 import pytest
-from harness import TINY, arrays, features, run_layer_test
+from harness import TINY, arrays, features, run_layer_test, values
 
 from keras_bert import layers
-from keras_bert.layers.embeddings import sinusoids
+from keras_bert.layers.embeddings import Sinusoids
+from keras_bert.layers.initializers import about_to_load
 from keras_bert.layers.transformer import activation
 
 pytestmark = pytest.mark.backend
@@ -169,7 +170,7 @@ def test_activations(name, at_one):
 
 
 def test_sinusoids_follow_the_transformer_paper():
-    table = sinusoids(7, 6)
+    table = arrays(Sinusoids()((7, 6), "float32"))["output"]
     for position in range(7):
         for pair in range(3):
             angle = position / 10000 ** (2 * pair / 6)
@@ -185,7 +186,34 @@ def test_weights_start_as_bert_draws_them(seeded):
     kernel = keras.ops.convert_to_numpy(block.feedforward_in.kernel.value)
     assert abs(kernel.std() - 0.02 * 0.8796) < 2e-4  # a normal cut at two standard deviations keeps 0.8796 of them
     assert np.abs(kernel).max() <= 0.04
-    with layers.about_to_load():
-        empty = layers.TransformerBlock(TINY["bert"])
-        empty.build((None, None, 16))
-    assert not keras.ops.convert_to_numpy(empty.feedforward_in.kernel.value).any()
+
+
+def test_weights_that_are_loaded_get_their_values_and_the_others_are_drawn(seeded):
+    given = np.arange(16 * 24, dtype="float32").reshape(16, 24)
+    with about_to_load() as start:
+        block = layers.TransformerBlock(TINY["bert"])
+        block.build((None, None, 16))
+        start.give(block.feedforward_in.kernel, lambda: given)
+    np.testing.assert_array_equal(values(block.feedforward_in.kernel), given)
+    assert values(block.feedforward_out.kernel).any()
+    assert (values(block.output_norm.gamma) == 1).all()
+
+
+@pytest.mark.parametrize("when", ["while building", "while reading"])
+def test_a_load_that_fails_leaves_keras_as_it_was(when):
+    def fail():
+        raise ZeroDivisionError
+
+    def load():
+        with about_to_load() as start:
+            block = layers.TransformerBlock(TINY["bert"])
+            block.build((None, None, 16))
+            start.give(block.feedforward_in.kernel, fail)
+            if when == "while building":
+                fail()
+
+    with pytest.raises(ZeroDivisionError):
+        load()
+    with keras.StatelessScope():  # which would start again what was left half-way
+        pass
+    assert values(keras.Variable(np.ones(2))).all()

@@ -8,7 +8,6 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
-from conftest import tiny_tokenizer
 from harness import randomize
 from keras_bert_tools import cli
 from keras_bert_tools.export import load_model
@@ -17,6 +16,7 @@ from keras_bert_tools.tflite.convert import Layout, convert, plan_layout
 from keras_bert_tools.tflite.features import text_features
 from keras_bert_tools.tflite.recipes import RECIPES
 from keras_bert_tools.tflite.verify import verify
+from tiny import tiny_tokenizer
 
 import keras_bert as kb
 from keras_bert.errors import ExportError
