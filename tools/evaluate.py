@@ -1,6 +1,7 @@
-"""Score a model on labelled texts: accuracy, F1 and Matthews correlation, or correlations for regression.
+"""Score a model on labelled data by the metrics of its task: GLUE's, CoNLL entity F1, or SQuAD's.
 
-MODEL is a checkpoint directory, or a .tflite file written by `keras-bert export`, which is run by keras-bert-edge.
+MODEL is a checkpoint directory, or a .tflite file written by `keras-bert export`, which is run by keras-bert-edge. The
+task is the one that it was saved for.
 
 example:
   keras-bert evaluate out --data test.tsv
@@ -14,59 +15,65 @@ import json
 import pathlib
 from typing import Any
 
-import numpy as np
-
-from keras_bert.data import LabelledTexts, read_labelled_texts
+from keras_bert.checkpoints import open_checkpoint, stored_task
 from keras_bert.errors import KerasBertError, MissingExtraError
 
 from . import options as shared
 from .progress import progress_bar
 from .quiet import quiet_imports
 from .report import print_table, write_report
-from .scoring import predict, scores
+from .tasks import ADAPTERS, Evaluation, TaskAdapter, add_reading_options, chosen
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The job's options."""
     parser.add_argument("model", help="checkpoint directory or .tflite file")
-    parser.add_argument("--data", required=True, metavar="FILE", help="labelled texts: TSV, CSV or JSON lines")
+    parser.add_argument("--data", required=True, metavar="FILE", help="labelled data; see below for each task")
     parser.add_argument("--batch-size", type=shared.positive(int), default=64)
-    parser.add_argument("--max-length", type=shared.positive(int), help="tokens kept of a text; default: all that fit")
-    parser.add_argument("--report", metavar="FILE", help="also write the scores as JSON to FILE")
+    parser.add_argument(
+        "--max-length", type=shared.positive(int), help="longest input in tokens; default: all that fit"
+    )
+    parser.add_argument("--report", metavar="FILE", help="also write scores, tables and answers as JSON to FILE")
     parser.add_argument("--json", action="store_true", help="print the scores as one line of JSON")
-    shared.add_column_options(parser)
+    add_reading_options(parser)
 
 
 def run(options: argparse.Namespace) -> int:
     """Score the model and print the result."""
-    data = read_labelled_texts(options.data, shared.columns(options))
-    if pathlib.Path(options.model).suffix == ".tflite":
-        outputs, labels, problem_type = edge_outputs(options.model, data)
-    else:
-        with quiet_imports():
-            from keras_bert.models import SequenceClassifier
-
-        model = SequenceClassifier.from_pretrained(shared.checkpoint_path(options.model))
-        if model.new_parts:
-            raise KerasBertError(f"{options.model} is not a classifier: it holds no {', '.join(model.new_parts)}")
-        outputs = predict(model, data, batch_size=options.batch_size, max_length=options.max_length)
-        labels, problem_type = model.labels, model.problem_type
-    found = scores(outputs, data, labels, problem_type)
+    on_edge = pathlib.Path(options.model).suffix == ".tflite"
+    task, data, found = _on_edge(options) if on_edge else _in_keras(options)
     if options.report:
-        write_report(options.report, "evaluate", {"model": options.model, "data": options.data, "scores": found})
+        report = {"model": options.model, "data": options.data, "task": task.name}
+        write_report(options.report, "evaluate", {**report, "scores": found.scores, "details": found.details})
     if options.json:
-        print(json.dumps(found))
+        print(json.dumps(found.scores))
     else:
-        print_table(f"{options.model} on {len(data)} texts", list(found), [[f"{v:.4f}" for v in found.values()]])
+        title = f"{options.model} on {len(data)} {task.unit}"
+        print_table(title, list(found.scores), [[f"{value:.4f}" for value in found.scores.values()]])
     return 0
 
 
-def edge_outputs(path: str, data: LabelledTexts) -> tuple[np.ndarray, list[str], str]:
-    """Scores float32 [texts, labels] of an exported classifier on the edge runner, its labels and problem type.
+def saved_adapter(path: pathlib.Path, options: argparse.Namespace) -> TaskAdapter:
+    """The adapter of the task that a checkpoint was saved for; the classifier's where that task has none."""
+    task = stored_task(open_checkpoint(path))
+    return chosen(options, task if task in ADAPTERS else "sequence_classification")
 
-    Raises:
-        MissingExtraError: keras-bert-edge is not installed. KerasBertError: the file is refused.
-    """
+
+def _in_keras(options: argparse.Namespace) -> tuple[TaskAdapter, Any, Evaluation]:
+    path = shared.checkpoint_path(options.model)
+    task = saved_adapter(path, options)
+    data = task.read(options.data, options)
+    with quiet_imports():
+        model = task.open_trained(path)
+    with progress_bar("evaluating", len(data)) as advance:
+        predictions = task.predict(
+            model, data, batch_size=options.batch_size, max_length=options.max_length, on_item=advance
+        )
+    return task, data, task.evaluate(predictions, data, model)
+
+
+def _on_edge(options: argparse.Namespace) -> tuple[TaskAdapter, Any, Evaluation]:
+    """Raises MissingExtraError where keras-bert-edge is not installed, KerasBertError where it refuses the file."""
     try:
         import keras_bert_edge as edge
     except ModuleNotFoundError:
@@ -75,16 +82,11 @@ def edge_outputs(path: str, data: LabelledTexts) -> tuple[np.ndarray, list[str],
         ) from None
     try:
         with quiet_imports():
-            model = edge.load(path, task="sequence_classification")
-        inputs = data.texts if data.pairs is None else list(zip(data.texts, data.pairs, strict=True))
+            runner = edge.load(options.model)
+        task = chosen(options, runner.task)
+        data = task.read(options.data, options)
         with progress_bar("evaluating", len(data)) as advance:
-            rows = [_scores(model, item, advance) for item in inputs]
+            predictions = task.edge_predict(runner, data, advance)
     except edge.EdgeError as error:
         raise KerasBertError(str(error)) from error
-    return np.array(rows, "float32"), list(model.labels), model.problem_type
-
-
-def _scores(model: Any, item: Any, advance: Any) -> list[float]:
-    result = model(item)
-    advance(1)
-    return [result.value] if model.problem_type == "regression" else [result.scores[label] for label in model.labels]
+    return task, data, task.evaluate(predictions, data, runner)

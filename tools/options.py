@@ -7,20 +7,7 @@ import importlib.resources
 import pathlib
 from collections.abc import Callable
 
-from keras_bert.data import Columns
 from keras_bert.errors import KerasBertError
-
-
-def add_column_options(parser: argparse.ArgumentParser) -> None:
-    """`--text-column`, `--pair-column`, `--label-column`."""
-    group = parser.add_argument_group("columns", "found by themselves where `label` is the label and the rest is text")
-    for role in ("text", "pair", "label"):
-        group.add_argument(f"--{role}-column", metavar="NAME", help=f"column of the {role}")
-
-
-def columns(options: argparse.Namespace) -> Columns:
-    """The columns that the options name."""
-    return Columns(options.text_column, options.pair_column, options.label_column)
 
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], float]:

@@ -1,10 +1,12 @@
-"""Label texts given on the command line, in a file, or on standard input, one a line.
+"""Answer texts given on the command line, in a file, or on standard input, one a line.
 
-A tab in a line parts the two texts of a pair.
+What the answer is, the model's task decides: a label, the entities in the text, or the answer to a question. A tab in a
+line parts the two texts of a pair, or a question from its context.
 
 example:
   keras-bert predict out "an hour I will never get back"
   keras-bert predict out --input texts.txt --json
+  keras-bert predict qa-model "What is the capital of France?" --pair "Paris is the capital of France."
 """
 
 from __future__ import annotations
@@ -14,38 +16,39 @@ import json
 import pathlib
 import sys
 
-from keras_bert.data import predict_logits, probabilities
-from keras_bert.errors import DataError, KerasBertError
-from keras_bert.models import SequenceClassifier
+from keras_bert.errors import DataError
 
 from . import options as shared
+from .evaluate import saved_adapter
+from .tasks import TaskAdapter
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The job's options."""
-    parser.add_argument("model", help="checkpoint directory of a classifier")
+    parser.add_argument("model", help="checkpoint directory of a fine-tuned model")
     parser.add_argument("text", nargs="*", help="texts; none: lines of --input or of standard input")
-    parser.add_argument("--pair", help="second text, for one text")
+    parser.add_argument("--pair", help="second text, or the context of the question, for one text")
     parser.add_argument("--input", metavar="FILE", help="UTF-8, one text a line")
     parser.add_argument("--batch-size", type=shared.positive(int), default=64)
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, with the score of every label")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, with all that the model says")
 
 
 def run(options: argparse.Namespace) -> int:
     """Read, predict, print."""
     texts, pairs = _inputs(options)
-    model = SequenceClassifier.from_pretrained(shared.checkpoint_path(options.model))
-    if model.new_parts:
-        raise KerasBertError(f"{options.model} is not a classifier: it holds no {', '.join(model.new_parts)}")
-    rows = probabilities(predict_logits(model, texts, pairs, batch_size=options.batch_size), model.problem_type)
-    for text, row in zip(texts, rows, strict=True):
-        named = {label: round(float(score), 6) for label, score in zip(model.labels, row, strict=True)}
-        if options.json:
-            print(json.dumps({"text": text, "scores": named}, ensure_ascii=False))
-        else:
-            best = max(named, key=named.__getitem__)
-            print(f"{best}\t{named[best]:.4f}\t{text}")
+    path = shared.checkpoint_path(options.model)
+    task = saved_adapter(path, options)
+    _check_pairs(task, pairs)
+    for answer in task.answer(task.open_trained(path), texts, pairs, batch_size=options.batch_size):
+        print(json.dumps(answer.record, ensure_ascii=False) if options.json else answer.line)
     return 0
+
+
+def _check_pairs(task: TaskAdapter, pairs: list[str] | None) -> None:
+    if pairs is None and task.reads_pairs == "must":
+        raise DataError(f"{task.name} takes a question and its context: pass --pair, or part them by a tab")
+    if pairs is not None and task.reads_pairs == "never":
+        raise DataError(f"{task.name} takes one text, not a pair")
 
 
 def _inputs(options: argparse.Namespace) -> tuple[list[str], list[str] | None]:

@@ -1,24 +1,13 @@
-"""How well a classifier does on labelled texts: predictions once, metrics from them."""
+"""How well a classifier does on labelled texts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
 from keras_bert import metrics
-from keras_bert.data import LabelledTexts, predict_logits
-
-from .progress import progress_bar
-
-
-def predict(model: Any, data: LabelledTexts, *, batch_size: int = 64, max_length: int | None = None) -> np.ndarray:
-    """Logits float32 [texts, labels] of a labelled set, with a progress bar."""
-    with progress_bar("evaluating", len(data)) as advance:
-        return predict_logits(
-            model, data.texts, data.pairs, batch_size=batch_size, max_length=max_length, on_batch=advance
-        )
+from keras_bert.data import LabelledTexts
 
 
 def scores(outputs: np.ndarray, data: LabelledTexts, labels: Sequence[str], problem_type: str) -> dict[str, float]:

@@ -1,0 +1,42 @@
+"""What `finetune`, `evaluate` and `predict` do differently from task to task: one adapter each."""
+
+from __future__ import annotations
+
+import argparse
+
+from keras_bert.errors import KerasBertError
+
+from .base import Answered, Evaluation, TaskAdapter, TrainingExamples
+from .question_answering import QuestionAnswering
+from .sequence_classification import SequenceClassification
+from .token_classification import TokenClassification
+
+ADAPTERS: dict[str, TaskAdapter] = {
+    adapter.name: adapter for adapter in (SequenceClassification(), TokenClassification(), QuestionAnswering())
+}
+
+__all__ = ["ADAPTERS", "Answered", "Evaluation", "TaskAdapter", "TrainingExamples", "add_reading_options", "chosen"]
+
+
+def add_reading_options(parser: argparse.ArgumentParser) -> None:
+    """The options of all tasks that say how data files are read."""
+    parser.add_argument(
+        "--strict", action="store_true", help="stop at the first fault of a file that can be lived with"
+    )
+    for adapter in ADAPTERS.values():
+        adapter.add_reading_options(parser.add_argument_group(f"data for {adapter.name}"))
+
+
+def chosen(options: argparse.Namespace, task: str) -> TaskAdapter:
+    """The adapter of a task.
+
+    Raises:
+        KerasBertError: there is none, or an option was given that belongs to another task.
+    """
+    if task not in ADAPTERS:
+        raise KerasBertError(f"the task {task} cannot be run here: expected one of {', '.join(ADAPTERS)}")
+    for other in ADAPTERS.values():
+        for name in () if other.name == task else other.option_names:
+            if getattr(options, name, None) not in (None, False):
+                raise KerasBertError(f"--{name.replace('_', '-')} is no option of the task {task}, but of {other.name}")
+    return ADAPTERS[task]

@@ -1,0 +1,152 @@
+"""The interface of a task adapter."""
+
+from __future__ import annotations
+
+import abc
+import argparse
+import dataclasses
+import pathlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from keras_bert.data.batches import TokenizedTexts
+from keras_bert.errors import DataError, KerasBertError
+from keras_bert.models import TASKS
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingExamples:
+    """Inputs and targets as `batched_dataset` takes them, and what a person should know about them."""
+
+    texts: TokenizedTexts
+    targets: Any
+    notes: list[str]
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+    """Metrics by name, the first the one that a run is judged by; and tables for the report."""
+
+    scores: dict[str, float]
+    details: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Answered:
+    """The answer to one text: a line for people, a record for programs."""
+
+    line: str
+    record: dict[str, Any]
+
+
+class TaskAdapter(abc.ABC):
+    """One task: its files, its model, its predictions and its metrics.
+
+    Data are whatever `read` returns; they have a length, a `path` and a `subset`. Predictions are whatever `predict`
+    returns.
+
+    Attributes:
+        name: the task's name, as in exported files.
+        reads_pairs: whether `answer` takes a second text: "never", "may" or "must".
+        max_length: default of `--max-length`, in tokens.
+        unit: what the data are made of.
+        option_names: names of the options that `add_reading_options` adds.
+    """
+
+    name: ClassVar[str]
+    reads_pairs: ClassVar[str]
+    max_length: ClassVar[int]
+    unit: ClassVar[str]
+    option_names: ClassVar[tuple[str, ...]]
+
+    @abc.abstractmethod
+    def add_reading_options(self, group: Any) -> None:
+        """Options of this task alone, each None or False unless given."""
+
+    @abc.abstractmethod
+    def read(self, path: str, options: argparse.Namespace) -> Any:
+        """Read a file; faults that can be lived with are shown."""
+
+    @abc.abstractmethod
+    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
+        """Hold out about `fraction` of the examples, at least one; drawn from the seed."""
+
+    @abc.abstractmethod
+    def model_arguments(self, train: Any, options: argparse.Namespace) -> dict[str, Any]:
+        """Arguments of the model's class that the training data decide."""
+
+    @property
+    def model_class(self) -> Any:
+        return TASKS[self.name]
+
+    def open_trained(self, path: pathlib.Path) -> Any:
+        """A model that can answer.
+
+        Raises:
+            KerasBertError: the checkpoint has no trained head.
+        """
+        model = self.model_class.from_pretrained(path)
+        if model.new_parts:
+            kind = {"sequence_classification": "classifier"}.get(self.name, f"model for {self.name}")
+            raise KerasBertError(f"{path} is not a {kind}: it holds no {', '.join(model.new_parts)}")
+        return model
+
+    @abc.abstractmethod
+    def check(self, data: Any, model_labels: Sequence[str], options: argparse.Namespace) -> None:
+        """Raise DataError for what the model cannot be scored on."""
+
+    @abc.abstractmethod
+    def training_examples(self, model: Any, train: Any, max_length: int) -> TrainingExamples:
+        """Model inputs and targets."""
+
+    @abc.abstractmethod
+    def predict(
+        self, model: Any, data: Any, *, batch_size: int, max_length: int | None, on_item: Callable[[int], None]
+    ) -> Any:
+        """Predictions for all of `data`; `on_item` is called with how many are done since the last call."""
+
+    @abc.abstractmethod
+    def edge_predict(self, runner: Any, data: Any, on_item: Callable[[int], None]) -> Any:
+        """The same by an opened `keras_bert_edge.Model`."""
+
+    @abc.abstractmethod
+    def evaluate(self, predictions: Any, data: Any, model: Any) -> Evaluation:
+        """Metrics; `model` tells its labels, be it a Keras model or one of the edge."""
+
+    @abc.abstractmethod
+    def answer(
+        self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, batch_size: int
+    ) -> list[Answered]:
+        """Answers to texts that carry no labels."""
+
+
+def split_by(groups: Sequence[Any], data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
+    """Hold out about `fraction` of the groups, at least one; examples with the same key stay together.
+
+    Raises:
+        DataError: there is only one group.
+    """
+    distinct = list(dict.fromkeys(groups))
+    if len(distinct) < 2:
+        raise DataError(f"{data.path} cannot be split in two, one to train and one to choose by: pass --dev")
+    order = np.random.default_rng(seed).permutation(len(distinct))
+    held = {distinct[i] for i in order[: max(1, round(len(distinct) * fraction))]}
+    first = [i for i, group in enumerate(groups) if group not in held]
+    second = [i for i, group in enumerate(groups) if group in held]
+    return data.subset(first), data.subset(second)
+
+
+def show_problems(path: str, problems: Sequence[str]) -> None:
+    """Tell people what was wrong with a file: how often, and the first few by name."""
+    if problems:
+        print(f"{path}: {len(problems)} fault{'s' * (len(problems) > 1)}", file=sys.stderr)
+        for message in problems[:5]:
+            print(f"  {message}", file=sys.stderr)
+
+
+def rounded(values: Mapping[str, float]) -> dict[str, float]:
+    """For people: 6 digits after the point."""
+    return {name: round(float(value), 6) for name, value in values.items()}
