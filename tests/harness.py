@@ -174,10 +174,13 @@ def _assert_trains(model: keras.Model, inputs: Mapping[str, np.ndarray], targets
     single = not isinstance(model.output, Mapping)
     expected = targets["output"] if single else dict(targets)
     loss = "mse" if single else dict.fromkeys(targets, "mse")
-    keras.Model.compile(model, optimizer=keras.optimizers.SGD(0.005), loss=loss, run_eagerly=True)
+    keras.Model.compile(model, optimizer=keras.optimizers.SGD(0.001), loss=loss, run_eagerly=True)
+    batch = {"batch_size": len(next(iter(inputs.values()))), "verbose": 0}
     before = [values(weight) for weight in model.trainable_weights]
-    history = model.fit(inputs, expected, epochs=2, batch_size=len(next(iter(inputs.values()))), verbose=0).history
-    assert history["loss"][-1] < history["loss"][0]
+    loss_before = model.evaluate(inputs, expected, return_dict=True, **batch)["loss"]
+    model.fit(inputs, expected, **batch)
+    # Measured outside of `fit`: some published heads drop out at a fixed rate.
+    assert model.evaluate(inputs, expected, return_dict=True, **batch)["loss"] < loss_before
     still = [
         weight.path
         for weight, old in zip(model.trainable_weights, before, strict=True)

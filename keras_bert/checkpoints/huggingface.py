@@ -14,6 +14,7 @@ from ..errors import CheckpointError
 from .config_json import parse_config, read_json
 from .names import HUGGINGFACE
 from .source import Checkpoint
+from .tensor_file import TensorFile
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -33,14 +34,8 @@ def open_huggingface(path: pathlib.Path) -> Checkpoint:
     """
     raw = read_json(path / "config.json")
     family, config = parse_config(raw, path / "config.json")
-    files: dict[str, safetensors.safe_open] = {}
     weight_files, promised = _weight_files(path)
-    for file in weight_files:
-        try:
-            opened = safetensors.safe_open(str(file), framework="numpy")
-            files.update(dict.fromkeys(opened.keys(), opened))
-        except (safetensors.SafetensorError, OSError) as error:
-            raise CheckpointError(f"{file} is not a readable safetensors file: {error}") from error
+    files = {name: opened for file in weight_files for opened in [TensorFile(file)] for name in opened.names}
     if absent := sorted(promised - set(files)):
         raise CheckpointError(f"{path}: no shard holds {absent[0]}, which {INDEX} names")
     names = family.huggingface
@@ -48,16 +43,17 @@ def open_huggingface(path: pathlib.Path) -> Checkpoint:
     if len(tensors) != len(files):
         raise CheckpointError(f"{path}: some tensors are there twice, with and without the prefix {names.prefix}")
 
-    def shape(name: str) -> tuple[int, ...]:
-        return tuple(files[name].get_slice(name).get_shape())
-
-    def read(name: str) -> np.ndarray:
-        try:
-            return files[name].get_tensor(name)
-        except (safetensors.SafetensorError, TypeError) as error:
-            raise CheckpointError(f"{path}: tensor {name} cannot be read: {error}") from error
-
-    return Checkpoint(path, raw, family, config, names, HUGGINGFACE, tensors, shape, read)
+    return Checkpoint(
+        path=path,
+        raw_config=raw,
+        family=family,
+        config=config,
+        names=names,
+        dialect=HUGGINGFACE,
+        tensors=tensors,
+        shape=lambda name: files[name].shape(name),
+        read=lambda name: files[name].read(name),
+    )
 
 
 def _weight_files(path: pathlib.Path) -> tuple[list[pathlib.Path], set[str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 
 from ..config import EncoderConfig
 from ..errors import CheckpointError, ConfigError, MissingExtraError
-from ..layers import about_to_load
+from ..layers.initializers import about_to_load
 from ..models import Encoder
 from ..models.family import CheckpointNames
 from .names import Dialect, Slot, encoder_slots
@@ -170,20 +171,20 @@ def from_keras_hub(backbone: Any) -> Encoder:
     theirs = backbone.get_config()
     values = {ours: theirs[name] for name, ours in layout.arguments.items()}
     values.update(family=family, attention_dropout=values["hidden_dropout"], **layout.fixed, **layout.defaults)
-    with about_to_load():
+    weights = _weights(backbone)
+    with about_to_load() as start:
         encoder = Encoder(EncoderConfig(**values), dtype=backbone.dtype_policy)
-    config, weights = encoder.config, _weights(backbone)
-    slots = encoder_slots(encoder, layout.names, _DIALECT)
-    expected_names = {*(slot.name for slot in slots), *layout.tables}
-    if left_over := sorted(set(weights) - expected_names):
-        raise CheckpointError(f"{layout.backbone}: left over {', '.join(left_over[:8])}")
-    for slot in slots:
-        slot.variable.assign(_fitting(_find(weights, slot.name), slot))
-    token_path, position_path = layout.tables
-    encoder.embeddings.token_table.assign(_array(_find(weights, token_path)))
-    positions = _array(_find(weights, position_path))
-    # Rows before the offset serve padding alone, which no token attends to.
-    encoder.embeddings.position_table.assign(np.pad(positions, ((config.position_offset, 0), (0, 0))))
+        slots = encoder_slots(encoder, layout.names, _DIALECT)
+        expected_names = {*(slot.name for slot in slots), *layout.tables}
+        if left_over := sorted(set(weights) - expected_names):
+            raise CheckpointError(f"{layout.backbone}: left over {', '.join(left_over[:8])}")
+        for slot in slots:
+            start.give(slot.variable, functools.partial(_fitting, _find(weights, slot.name), slot))
+        tokens, positions = (_array(_find(weights, path)) for path in layout.tables)
+        start.give(encoder.embeddings.token_table, lambda: tokens)
+        # Rows before the offset serve padding alone, which no token attends to.
+        before = encoder.config.position_offset
+        start.give(encoder.embeddings.position_table, lambda: np.pad(positions, ((before, 0), (0, 0))))
     return encoder
 
 

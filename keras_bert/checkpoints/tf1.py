@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pathlib
+import threading
 
 import numpy as np
 
@@ -44,9 +45,12 @@ def open_tf1(path: pathlib.Path) -> Checkpoint:
     except broken as error:
         raise CheckpointError(f"{prefix} cannot be read: {error}") from error
 
+    one_at_a_time = threading.Lock()  # TensorFlow's reader keeps its place in the file
+
     def read(name: str) -> np.ndarray:
         try:
-            return reader.get_tensor(name)
+            with one_at_a_time:
+                return reader.get_tensor(name)
         except broken as error:
             raise CheckpointError(f"{prefix}: tensor {name} cannot be read: {error}") from error
 

@@ -3,7 +3,6 @@
 from .attention import AttentionBias, SelfAttention
 from .embeddings import TextEmbedding
 from .heads import ClassificationHead, MaskedLMHead, Pooling
-from .initializers import about_to_load
 from .transformer import TransformerBlock
 
 __all__ = [
@@ -14,5 +13,4 @@ __all__ = [
     "SelfAttention",
     "TextEmbedding",
     "TransformerBlock",
-    "about_to_load",
 ]

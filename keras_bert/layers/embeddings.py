@@ -43,21 +43,20 @@ class TextEmbedding(keras.layers.Layer):
     def build(self, input_shape: Any = None) -> None:
         config = self.config
         self.token_table = self._table("token_table", config.vocab_size)
-        self.position_table = self._table("position_table", config.position_rows)
-        if config.sinusoidal_positions:
-            self.position_table.assign(sinusoids(config.position_rows, config.embedding_size))
-            self.position_table.trainable = False
+        fixed = config.sinusoidal_positions
+        self.position_table = self._table("position_table", config.position_rows, Sinusoids() if fixed else None)
+        self.position_table.trainable = not fixed
         self.segment_table = self._table("segment_table", config.num_segments) if config.num_segments else None
         self.norm.build((None, None, config.embedding_size))
         if self.projection is not None:
             self.projection.build((None, None, config.embedding_size))
 
-    def _table(self, name: str, rows: int) -> keras.Variable:
+    def _table(self, name: str, rows: int, initializer: keras.initializers.Initializer | None = None) -> keras.Variable:
         # No autocast: under mixed precision the rows that are looked up are cast, not the whole table.
         return self.add_weight(
             name=name,
             shape=(rows, self.config.embedding_size),
-            initializer=weight_initializer(self.config.initializer_range),
+            initializer=initializer or weight_initializer(self.config.initializer_range),
             autocast=False,
         )
 
@@ -91,8 +90,11 @@ class TextEmbedding(keras.layers.Layer):
         return cls(**{**config, "config": EncoderConfig.from_dict(config["config"])})
 
 
-def sinusoids(rows: int, width: int) -> np.ndarray:
-    """`[rows, width]` float32: sines in even columns, cosines in odd ones (Transformer paper, section 3.5)."""
-    columns = np.arange(width)
-    angles = np.arange(rows)[:, None] / np.power(10000, 2 * (columns // 2) / width)
-    return np.where(columns % 2 == 0, np.sin(angles), np.cos(angles)).astype("float32")
+class Sinusoids(keras.initializers.Initializer):
+    """`[rows, width]`: sines in even columns, cosines in odd ones (Transformer paper, section 3.5)."""
+
+    def __call__(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        rows, width = shape
+        columns = np.arange(width)
+        angles = np.arange(rows)[:, None] / np.power(10000, 2 * (columns // 2) / width)
+        return ops.convert_to_tensor(np.where(columns % 2 == 0, np.sin(angles), np.cos(angles)), dtype=dtype)

@@ -1,28 +1,70 @@
-"""How weights start: BERT's truncated normal, or zeros where a checkpoint is about to overwrite them."""
+"""How weights start: BERT's truncated normal, or straight from a checkpoint without being drawn first."""
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
-import contextvars
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import keras
 
-_about_to_load = contextvars.ContextVar("about_to_load", default=False)
+
+def weight_initializer(initializer_range: float) -> keras.initializers.Initializer:
+    """Truncated normal (BERT paper's code: `create_initializer`, 0.02)."""
+    return keras.initializers.TruncatedNormal(stddev=initializer_range)
+
+
+class StartingValues:
+    """Which weights start from given values; the others are drawn as ever.
+
+    Values are read by two threads, each value by one of them, while Keras makes the variables.
+    """
+
+    def __init__(self) -> None:
+        self._reader = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="weights")
+        self._error: Exception | None = None
+
+    def give(self, variable: keras.Variable, read: Callable[[], Any]) -> None:
+        """Let `variable` start from what `read` returns."""
+        reading = self._reader.submit(read)
+
+        def initializer(shape: tuple[int, ...], dtype: Any = None) -> Any:
+            if self._error is None:
+                try:
+                    return keras.ops.cast(reading.result(), dtype)
+                except Exception as error:
+                    self.fail(error)
+            return keras.ops.zeros(shape, dtype)
+
+        # Keras has no public way to choose the values of a variable that has no memory yet.
+        variable._initializer = initializer
+
+    def fail(self, error: Exception) -> None:
+        """Read no more; `close` raises the first error."""
+        self._error = self._error or error
+        self._reader.shutdown(wait=True, cancel_futures=True)
+
+    def close(self) -> None:
+        """Raise what a `read` raised: not at once, since Keras would be left with half of its variables."""
+        self._reader.shutdown()
+        if self._error is not None:
+            raise self._error
 
 
 @contextlib.contextmanager
-def about_to_load() -> Iterator[None]:
-    """Build models inside without drawing random numbers: their weights are loaded right after."""
-    token = _about_to_load.set(True)
+def about_to_load() -> Iterator[StartingValues]:
+    """Build models inside and give their weights values; they get their memory at the end, each once.
+
+    A weight that is drawn, or set to zero, and then overwritten costs its memory twice and more time than reading it.
+    """
+    values = StartingValues()
     try:
-        yield
+        with keras.StatelessScope(initialize_variables=False):
+            yield values
+    except Exception as error:
+        values.fail(error)
     finally:
-        _about_to_load.reset(token)
-
-
-def weight_initializer(initializer_range: float) -> keras.initializers.Initializer:
-    """Truncated normal (BERT paper's code: `create_initializer`, 0.02), or zeros inside `about_to_load`."""
-    if _about_to_load.get():
-        return keras.initializers.Zeros()
-    return keras.initializers.TruncatedNormal(stddev=initializer_range)
+        with keras.StatelessScope():  # at whose end Keras starts all variables that wait
+            pass
+        values.close()

@@ -7,7 +7,7 @@ import json
 import keras
 import numpy as np
 import pytest
-from harness import GOLDENS, arrays
+from harness import GOLDENS, arrays, values
 
 import keras_bert as kb
 
@@ -93,3 +93,32 @@ def test_parameter_counts_equal_the_tensors_stored(name):
     seeds = sum(int(np.prod(weight.shape)) for weight in model.non_trainable_weights if "seed" in weight.path)
     config = json.loads((GOLDENS / name / "config.json").read_text())
     assert model.count_params() - seeds == stored, config["architectures"]
+
+
+@pytest.mark.tensorflow_only
+def test_a_loaded_model_is_like_any_other(tmp_path):
+    """Weights that started from a checkpoint train, save as `.keras` and export as those that were drawn."""
+    import tensorflow as tf
+
+    model = kb.SequenceClassifier.from_pretrained(GOLDENS / "bert/BertForSequenceClassification")
+    inputs = {"token_ids": np.full((2, 5), 7, "int32"), "padding_mask": np.ones((2, 5), "int32")}
+    inputs["segment_ids"] = np.zeros((2, 5), "int32")
+    model.compile(optimizer=keras.optimizers.SGD(0.1))
+    before = values(model.encoder.blocks[0].feedforward_in.kernel)
+    model.fit(inputs, np.array([0, 2]), verbose=0)
+    assert not np.array_equal(values(model.encoder.blocks[0].feedforward_in.kernel), before)
+    model.save(tmp_path / "model.keras")
+    again = keras.saving.load_model(tmp_path / "model.keras")
+    np.testing.assert_array_equal(arrays(again(inputs))["output"], arrays(model(inputs))["output"])
+    model.export(tmp_path / "exported", verbose=False)
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(arrays(exported.serve(inputs))["output"], arrays(model(inputs))["output"], atol=1e-6)
+
+
+@pytest.mark.tensorflow_only
+def test_loading_inside_a_strategy_mirrors_the_weights():
+    import tensorflow as tf
+
+    with tf.distribute.MirroredStrategy(["/cpu:0"]).scope():
+        model = kb.Encoder.from_pretrained(GOLDENS / "bert/BertModel")
+    assert isinstance(model.embeddings.token_table.value, tf.distribute.DistributedValues)
