@@ -182,6 +182,10 @@ def from_keras_hub(backbone: Any) -> Encoder:
             start.give(slot.variable, functools.partial(_fitting, _find(weights, slot.name), slot))
         tokens, positions = (_array(_find(weights, path)) for path in layout.tables)
         start.give(encoder.embeddings.token_table, lambda: tokens)
+        if not layout.has_segments and encoder.embeddings.segment_table is not None:
+            # Its row is in the position table already.
+            table = encoder.embeddings.segment_table
+            start.give(table, lambda: np.zeros(table.shape, np.float32))
         # Rows before the offset serve padding alone, which no token attends to.
         before = encoder.config.position_offset
         start.give(encoder.embeddings.position_table, lambda: np.pad(positions, ((before, 0), (0, 0))))

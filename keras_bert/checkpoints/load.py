@@ -228,6 +228,9 @@ def _values(checkpoint: Checkpoint, name: str, transposed: bool) -> Any:
         raise CheckpointError(f"{checkpoint.path}: {name} holds {array.dtype}, expected floating point")
     if not math.isfinite(float(array.sum(dtype=np.float32))):
         raise CheckpointError(f"{checkpoint.path}: {name} holds values that are not finite")
-    tensor = keras.ops.convert_to_tensor(array.astype(np.float32, copy=False))
+    array = array.astype(np.float32, copy=False)
+    if transposed and keras.backend.backend() == "torch":  # which would keep a view that is slower in every product
+        return np.ascontiguousarray(array.T)
+    tensor = keras.ops.convert_to_tensor(array)
     # By the backend: NumPy takes four times as long to transpose a matrix.
     return keras.ops.transpose(tensor) if transposed else tensor

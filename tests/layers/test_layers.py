@@ -77,7 +77,8 @@ def test_self_attention(tmp_path, seeded):
 def test_attention_probabilities_are_softmax_over_real_tokens(seeded):
     layer = layers.SelfAttention(TINY["bert"])
     layer.build(HIDDEN_STATES.shape)
-    output, probabilities = (arrays(value)["output"] for value in layer.attend(HIDDEN_STATES, BIAS))
+    inputs = [keras.ops.convert_to_tensor(value) for value in (HIDDEN_STATES, BIAS)]
+    output, probabilities = (arrays(value)["output"] for value in layer.attend(*inputs))
     assert probabilities.shape == (BATCH, 2, LENGTH, LENGTH)
     np.testing.assert_allclose(probabilities.sum(-1), 1, atol=1e-6)
     assert probabilities.transpose(0, 3, 1, 2)[MASK == 0].max() == 0
