@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from .quiet import quiet_imports
 
 JOBS = {
-    "finetune": "train a checkpoint on labelled texts",
+    "finetune": "train a checkpoint on labelled texts, entities or questions",
     "evaluate": "score a model, or an exported file, on labelled texts",
-    "predict": "label texts",
-    "export": "write a .tflite file that carries its tokenizer and labels",
+    "predict": "label texts, find entities, answer questions",
+    "export": "write a .tflite file that carries its tokenizer and labels, or a SavedModel",
     "convert": "turn a Google TF1 or Hugging Face checkpoint into a Hugging Face one",
     "train-tokenizer": "learn a vocabulary from text",
     "demo": "fine-tune, export, run on the edge runner; one table",

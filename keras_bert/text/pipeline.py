@@ -126,11 +126,18 @@ class UnigramWords(tf.Module):
         )
         # Text arrives normalised and split, with its word starts: the op is to do neither.
         data = SentencePieceModel(pieces, b"").to_bytes(prepares_text=False)
-        self._tokenizer = text.SentencepieceTokenizer(model=data, out_type=tf.int32)
+
+        # The op keeps the model in its kernel, and TensorFlow may drop the kernel of an op that ran eagerly
+        # (`clear_session` does): inside a function of its own the op is made again with its kernel.
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string)], autograph=False)
+        def pieces_of(words: tf.Tensor) -> tf.RaggedTensor:
+            return text.SentencepieceTokenizer(model=data, out_type=tf.int32).tokenize(words)
+
+        self._pieces_of = pieces_of
 
     def __call__(self, words: tf.Tensor) -> tf.RaggedTensor:
         """Strings [words] to ids, int32 [words, pieces] ragged."""
-        return self._tokenizer.tokenize(tf.strings.regex_replace(words, f"^[^{_WORD_START}]", rf"{_WORD_START}\0"))
+        return self._pieces_of(tf.strings.regex_replace(words, f"^[^{_WORD_START}]", rf"{_WORD_START}\0"))
 
 
 def tensorflow_text() -> Any:

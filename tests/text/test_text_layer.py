@@ -132,6 +132,15 @@ def test_no_text_at_all(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_answers_after_the_session_is_cleared(name: str) -> None:
+    texts = ["the ferry at the bridge"]
+    layer = TextPreprocessor(HOST[name], max_length=12)
+    assert_same(layer(texts), HOST[name](texts, max_length=12))
+    keras.utils.clear_session()
+    assert_same(layer(texts), HOST[name](texts, max_length=12))
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_inside_a_keras_model_that_is_saved(name: str, tmp_path: pathlib.Path) -> None:
     text = keras.Input((), dtype="string", name="text")
     model = keras.Model(text, TextPreprocessor(HOST[name], max_length=12, name="text_layer")(text))
