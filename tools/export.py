@@ -200,14 +200,15 @@ def load_model(path: pathlib.Path, task: str | None = None) -> Any:
 
 
 def _saved_task(checkpoint: Any) -> str:
-    known = checkpoint.family.architectures
-    tasks = [task for task, name in known.items() if name == checkpoint.architecture and task in TASKS]
-    if not tasks:
+    from keras_bert.checkpoints import stored_task
+
+    task = stored_task(checkpoint)
+    if task not in TASKS:
         raise ExportError(
             f"{checkpoint.path} is saved as {checkpoint.architecture or 'no known class'}, which names no task that can"
             f" be exported: say which with --task {'|'.join(TASKS)}"
         )
-    return tasks[0]
+    return task
 
 
 def _read_texts(path: str | None) -> list[str]:

@@ -58,9 +58,11 @@ def test_predict(finetuned, tmp_path, capsys):
     rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [max(row["scores"], key=row["scores"].get) for row in rows] == ["pos", "neg"]
     assert all(abs(sum(row["scores"].values()) - 1) < 1e-5 for row in rows)
-    (tmp_path / "texts.txt").write_text("good\nbad\n")
+    assert [row["truncated"] for row in rows] == [False, False]
+    (tmp_path / "texts.txt").write_text(f"good\n{'bad ' * 100}\n")
     assert run("predict", finetuned, "--input", tmp_path / "texts.txt") == 0
-    assert len(capsys.readouterr().out.splitlines()) == 2
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.endswith("(cut to 48 tokens)") for line in lines] == [False, True]
 
 
 def test_regression(checkpoint, tmp_path, capsys):

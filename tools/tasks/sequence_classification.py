@@ -101,9 +101,14 @@ class SequenceClassification(TaskAdapter):
         self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, batch_size: int
     ) -> list[Answered]:
         rows = probabilities(predict_logits(model, texts, pairs, batch_size=batch_size), model.problem_type)
+        limit = model.config.max_positions
         answers = []
-        for text, row in zip(texts, rows, strict=True):
+        for text, row, encoding in zip(
+            texts, rows, model.tokenizer.encode_batch(texts, pairs, max_length=limit), strict=True
+        ):
             named = rounded(dict(zip(model.labels, row, strict=True)))
             best = max(named, key=named.__getitem__)
-            answers.append(Answered(f"{best}\t{named[best]:.4f}\t{text}", {"text": text, "scores": named}))
+            note = f"\t(cut to {limit} tokens)" if encoding.truncated else ""
+            record = {"text": text, "scores": named, "truncated": encoding.truncated}
+            answers.append(Answered(f"{best}\t{named[best]:.4f}\t{text}{note}", record))
         return answers
