@@ -37,6 +37,8 @@ setup(
         "keras>=3.8",
         "tokenizers>=0.20",
         "safetensors>=0.4",
+        # Checksums of TFRecords without importing TensorFlow, whose 700 MB every worker process would pay.
+        "google-crc32c>=1.5",
         "numpy>=1.26",
         "rich>=13",
     ],

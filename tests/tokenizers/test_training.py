@@ -12,9 +12,9 @@ import sys
 import pytest
 from keras_bert_tools import cli
 
+from keras_bert.data.corpus import find_files, stream_texts
 from keras_bert.errors import DataError, TokenizerError
 from keras_bert.tokenizers import Tokenizer
-from keras_bert.tokenizers.corpus import find_files, stream_texts
 from keras_bert.tokenizers.training import train_tokenizer
 
 DATA = pathlib.Path(__file__).parent / "data"

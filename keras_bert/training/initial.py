@@ -1,0 +1,54 @@
+"""The model that a run starts from: a preset at random, or a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..config import PRESETS
+from ..errors import ConfigError
+from ..models import Encoder, MaskedLanguageModel, PretrainingModel, get_family
+from .run_config import PRECISIONS, RunConfig
+from .vocabulary import extend_vocabulary
+
+# Fields that may differ from those of a checkpoint that a run starts from: its weights fit all the same.
+_FREE_FIELDS = ("hidden_dropout", "attention_dropout", "classifier_dropout")
+
+
+def initial_model(config: RunConfig, tokenizer: Any) -> Any:
+    """A `MaskedLanguageModel` (objective `mlm`) or a `PretrainingModel` (`nsp`, `sop`), with the data's tokenizer.
+
+    Call it inside the strategy's scope.
+
+    Raises:
+        ConfigError: the family has no sentence objective, the sequences are longer than its positions, or a field
+            that a checkpoint fixes is changed.
+        CheckpointError, TokenizerError: the checkpoint cannot be read, or the data's tokenizer is not its own (new
+            tokens apart).
+    """
+    objective = config.examples.objective
+    cls = MaskedLanguageModel if objective == "mlm" else PretrainingModel
+    policy = PRECISIONS[config.training.precision]
+    settings = config.model
+    if settings.init:
+        if fixed := sorted(set(settings.encoder) - set(_FREE_FIELDS)):
+            raise ConfigError(
+                f"model.encoder.{fixed[0]}: the checkpoint {settings.init} fixes it; free are {', '.join(_FREE_FIELDS)}"
+            )
+        model = cls.from_pretrained(settings.init, dtype=policy, **settings.encoder)
+        if model.tokenizer is None:
+            model.tokenizer = tokenizer
+            tokenizer.check_vocabulary(model.config.vocab_size)
+        model = extend_vocabulary(model, tokenizer)
+    else:
+        encoder_config = PRESETS[settings.preset].replace(
+            **{"vocab_size": tokenizer.vocab_size, "pad_token_id": tokenizer.pad_id, **settings.encoder}
+        )
+        tokenizer.check_vocabulary(encoder_config.vocab_size)
+        pooler = cls.needs_pooler(get_family(encoder_config.family))
+        model = cls(Encoder(encoder_config.replace(pooler=pooler), dtype=policy), tokenizer=tokenizer)
+    if objective != "mlm" and model.sentence_head is None:
+        raise ConfigError(f"examples.objective: expected mlm for the family {model.config.family}, got {objective!r}")
+    length = config.examples.sequence_length
+    if length > model.config.max_positions:
+        raise ConfigError(f"examples.sequence_length: expected at most {model.config.max_positions}, got {length}")
+    return model
