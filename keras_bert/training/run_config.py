@@ -39,7 +39,9 @@ class ModelSettings:
     encoder: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def check(self) -> None:
-        _require(bool(self.preset) != bool(self.init), "model", "either preset or init", f"{self.preset!r}, {self.init!r}")
+        _require(
+            bool(self.preset) != bool(self.init), "model", "either preset or init", f"{self.preset!r}, {self.init!r}"
+        )
         _require(not self.preset or self.preset in PRESETS, "model.preset", f"one of {', '.join(PRESETS)}", self.preset)
 
 
