@@ -8,7 +8,7 @@ from ..checkpoints.names import HUGGINGFACE, encoder_slots, head_slots
 from ..config import PRESETS
 from ..errors import ConfigError
 from ..models import Encoder, MaskedLanguageModel, PretrainingModel, get_family
-from .run_config import PRECISIONS, RunConfig
+from .run_config import PRECISIONS, ModelSettings, RunConfig
 from .vocabulary import extend_vocabulary
 
 # Fields that may differ from those of a checkpoint that a run starts from: its weights fit all the same.
@@ -36,6 +36,7 @@ def initial_model(config: RunConfig, tokenizer: Any) -> Any:
                 f"model.encoder.{fixed[0]}: the checkpoint {settings.init} fixes it; free are {', '.join(_FREE_FIELDS)}"
             )
         model = cls.from_pretrained(settings.init, dtype=policy, **settings.encoder)
+        _check_shape(model.config, settings)
         if model.tokenizer is None:
             model.tokenizer = tokenizer
             tokenizer.check_vocabulary(model.config.vocab_size)
@@ -56,6 +57,16 @@ def initial_model(config: RunConfig, tokenizer: Any) -> Any:
     if length > model.config.max_positions:
         raise ConfigError(f"examples.sequence_length: expected at most {model.config.max_positions}, got {length}")
     return model
+
+
+def _check_shape(found: Any, settings: ModelSettings) -> None:
+    """Raise ConfigError for a checkpoint that is not of the preset's shape."""
+    if not settings.preset:
+        return
+    for name in ("family", "hidden_size", "num_layers", "num_heads", "intermediate_size", "embedding_size"):
+        expected, came = getattr(PRESETS[settings.preset], name), getattr(found, name)
+        if expected != came:
+            raise ConfigError(f"model.init: expected the shape of {settings.preset}, {name} {expected}, got {came}")
 
 
 def _check_storable(model: Any) -> None:

@@ -169,6 +169,8 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
 def evaluate(run: Run) -> dict[str, float]:
     """Losses, accuracies and perplexity on the first batches of the held-out shards, without dropout."""
     settings, distribution, held_out = run.config.evaluation, run.distribution, run.held_out
+    if held_out is None:
+        return {}
     replicas = distribution.num_replicas
     size = settings.batch_size or run.config.training.batch_size // distribution.micro_batches
     if size % replicas:

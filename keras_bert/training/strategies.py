@@ -63,7 +63,9 @@ class Distribution:
         """
         rows, rest = divmod(batch_size, self.num_replicas)
         if rest:
-            raise ConfigError(f"training.batch_size: expected a multiple of {self.num_replicas} replicas, got {batch_size}")
+            raise ConfigError(
+                f"training.batch_size: expected a multiple of {self.num_replicas} replicas, got {batch_size}"
+            )
         count, rest = divmod(rows, micro_batch_size or rows)
         if rest:
             raise ConfigError(
@@ -157,7 +159,9 @@ def read_cluster() -> tuple[list[str], int]:
     except (ValueError, KeyError, TypeError, AttributeError):
         raise ConfigError(f"TF_CONFIG: expected {example}, got {text or 'nothing'}") from None
     if set(content["cluster"]) != {"worker"} or kind != "worker" or not 0 <= index < len(workers):
-        raise ConfigError(f"TF_CONFIG: expected workers alone and an index below {len(workers)}, as {example}; got {text}")
+        raise ConfigError(
+            f"TF_CONFIG: expected workers alone and an index below {len(workers)}, as {example}; got {text}"
+        )
     return workers, index
 
 

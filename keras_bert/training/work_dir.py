@@ -64,7 +64,9 @@ class WorkDir:
                 if before.get(key) != now.get(key) and not _changeable(key)
             ]
             if fingerprint != data_fingerprint:
-                differences.append(f"other shards in data.folder (manifest {fingerprint[:8]} there, {data_fingerprint[:8]} now)")
+                differences.append(
+                    f"other shards in data.folder (manifest {fingerprint[:8]} there, {data_fingerprint[:8]} now)"
+                )
             if differences:
                 raise TrainingError(
                     f"{self.path} belongs to a run of another configuration: {'; '.join(differences)}. "

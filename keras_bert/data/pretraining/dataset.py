@@ -125,7 +125,9 @@ class PretrainingData:
             lanes: as the dataset was read with.
         """
         places = np.unique(np.asarray(example_ids)[:, :3], axis=0).tolist()
-        return sorted({self.manifest.shards[int(self._shard(*place, lanes))].file for place in places})
+        return sorted(
+            {self.manifest.shards[int(self._shard(lane, epoch, index, lanes))].file for lane, epoch, index in places}
+        )
 
     # === Checks ===
 
