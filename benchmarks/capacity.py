@@ -3,10 +3,10 @@
     python benchmarks/capacity.py --replicas 8
     python benchmarks/capacity.py configs/bert_large_128.toml --replicas 16 --json capacity.json
 
-Memory a replica, in bytes, for N parameters, B examples of L tokens at once, H hidden size, I intermediate size, A heads,
-P masked tokens an example, V vocabulary, c bytes a value of the compute type (4 float32, 2 bfloat16 and float16):
+Memory a replica, in bytes, for N parameters, B examples of L tokens at once, H hidden size, I intermediate size,
+A heads, P masked tokens an example, V vocabulary, c bytes a value of the compute type (4 float32, 2 the others):
 
-    weights      4 N   + c N where c < 4 (the copies that the products read)
+    weights      4 N, and c N where c < 4 (the copies that the products read)
     gradients    4 N   (twice with accumulation: the sum and the micro-batch's)
     slots        8 N   (two moments, AdamW and LAMB alike)
     update       12 N  with several replicas: new weights and moments beside the old until they are assigned
@@ -33,6 +33,8 @@ from report import print_table
 import keras_bert as kb
 from keras_bert.training.run_config import RunConfig, read_config
 
+# What the configuration for one small machine is meant for: one replica and a vocabulary of its own.
+SMALL, SMALL_VOCABULARY = "bert_mini", 8000
 CONFIGS = pathlib.Path(__file__).resolve().parent.parent / "configs"
 GIB = 1 << 30
 
@@ -71,7 +73,8 @@ def memory(config: kb.EncoderConfig, run: RunConfig, replicas: int, rematerializ
 def capacity(path: pathlib.Path, replicas: int) -> dict[str, Any]:
     """What a configuration asks for."""
     run = RunConfig.from_dict(read_config(path))
-    config = kb.PRESETS[run.model.preset].replace(**run.model.encoder)
+    own = {"vocab_size": SMALL_VOCABULARY} if path.stem == SMALL else {}
+    config = kb.PRESETS[run.model.preset].replace(**own, **run.model.encoder)
     share = run.training.batch_size // replicas
     rows = run.training.micro_batch_size or share
     totals = {flag: sum(memory(config, run, replicas, flag).values()) for flag in (False, True)}
@@ -98,7 +101,7 @@ def main() -> None:
     parser.add_argument("--json", type=pathlib.Path, help="also write the rows here")
     options = parser.parse_args()
     files = options.configs or sorted(CONFIGS.glob("*.toml"))
-    rows = [capacity(file, 1 if file.stem == "bert_mini" else options.replicas) for file in files]
+    rows = [capacity(file, 1 if file.stem == SMALL else options.replicas) for file in files]
     header = ["config", "replicas", "parameters", "steps", "batch", "tokens", "at once x micro-batches"]
     header += ["weights, gradients, slots, update", "activations", "total", "rematerialised"]
     table = []
@@ -112,7 +115,7 @@ def main() -> None:
                 f"{row['parameters'] / 1e6:.1f} M",
                 f"{row['steps']:,}",
                 f"{row['examples_a_step']:,}",
-                f"{row['tokens'] / 1e9:.3g} G",
+                f"{row['tokens'] / 1e9:,.4g} G",
                 f"{row['rows_at_once']} x {row['micro_batches']}",
                 *(
                     f"{value / GIB:.2f} GiB"

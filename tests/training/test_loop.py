@@ -168,7 +168,7 @@ def test_a_full_disk_leaves_the_last_checkpoint(data, tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
     try:
-        with pytest.raises(KerasBertError, match="cannot write .*step-00000008"):
+        with pytest.raises(KerasBertError, match=r"cannot write .*step-00000008"):
             train(run, stop_at=8)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
@@ -228,8 +228,8 @@ def test_added_tokens_start_from_their_pieces(tmp_path):
     np.testing.assert_allclose(same["mlm_logits"][..., :size], model(inputs)["mlm_logits"], atol=1e-6)
     np.testing.assert_allclose(same["sentence_logits"], model(inputs)["sentence_logits"], atol=1e-6)
     assert extend_vocabulary(extended, new) is extended
-    with pytest.raises(TokenizerError, match=r"'\[UNK\]' has id 1 there, none here"):
-        other = kb.Tokenizer.from_json(old.to_json().replace("[UNK]", "[UNQ]"))
+    other = kb.Tokenizer.from_json(old.to_json().replace('"film"', '"movie"'))
+    with pytest.raises(TokenizerError, match=r"'film' has id \d+ there, none here"):
         extend_vocabulary(model, other)
 
 
@@ -241,7 +241,7 @@ def test_a_run_starts_from_a_checkpoint_and_extends_it(data, finished, tmp_path)
     for found, value in zip(run.model.trainable_weights, expected.trainable_weights, strict=True):
         np.testing.assert_array_equal(found.numpy(), value.numpy())
     assert run.model.config.hidden_dropout == 0.0
-    with pytest.raises(ConfigError, match="encoder.num_layers: the checkpoint .* fixes it"):
+    with pytest.raises(ConfigError, match=r"encoder\.num_layers: the checkpoint .* fixes it"):
         start(make_config(data, model={"init": str(work_dir), "encoder": {"num_layers": 2}}), tmp_path / "other")
     with pytest.raises(ConfigError, match="expected the shape of bert_tiny_uncased, hidden_size 128, got 16"):
         start(make_config(data, model={"init": str(work_dir), "encoder": {}}), tmp_path / "other")

@@ -72,9 +72,9 @@ def test_bad_values_are_named(section, values, message):
 
 
 def test_missing_and_unknown_sections():
-    with pytest.raises(ConfigError, match="training.steps: expected a value, got nothing"):
+    with pytest.raises(ConfigError, match=r"training\.steps: expected a value, got nothing"):
         RunConfig.from_dict({"model": {"preset": "bert_mini_uncased"}})
-    with pytest.raises(ConfigError, match="the config has no trainig; known: model, data, examples, "):
+    with pytest.raises(ConfigError, match=r"the config has no trainig; known: model, data, examples, "):
         RunConfig.from_dict({**SMALL, "trainig": {}})
 
 
@@ -86,12 +86,12 @@ def test_files_and_changes(tmp_path):
     assert values["optimizer"] == {"learning_rate": 1e-3}
     assert values["data"] == {"folder": "a/b", "lanes": 3}
     assert values["model"]["encoder"] == {"num_layers": 2}
-    with pytest.raises(ConfigError, match="expected section.key=value, got 'steps=3'"):
+    with pytest.raises(ConfigError, match=r"expected section\.key=value, got 'steps=3'"):
         read_config(file, ["steps=3"])
     file.write_text("[model\n")
     with pytest.raises(ConfigError, match=r"run.toml is not TOML: .*line 1"):
         read_config(file)
-    with pytest.raises(ConfigError, match="cannot read .*none.toml: No such file"):
+    with pytest.raises(ConfigError, match=r"cannot read .*none\.toml: No such file"):
         read_config(tmp_path / "none.toml")
 
 
