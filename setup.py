@@ -19,6 +19,8 @@ def packages(folder: str, name: str) -> dict[str, str]:
 
 
 PACKAGES = {**packages("keras_bert", "keras_bert"), **packages("tools", "keras_bert_tools")}
+# The configurations of pretraining runs are read in a clone as they lie there, and installed beside the commands.
+PACKAGES["keras_bert_tools.configs"] = "configs"
 
 setup(
     name="keras-bert-toolkit",
@@ -31,7 +33,7 @@ setup(
     python_requires=">=3.10",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"keras_bert_tools": ["demo_data/*"]},
+    package_data={"keras_bert_tools": ["demo_data/*"], "keras_bert_tools.configs": ["*.toml"]},
     install_requires=[
         "tensorflow>=2.18",
         "keras>=3.8",
@@ -41,6 +43,7 @@ setup(
         "google-crc32c>=1.5",
         "numpy>=1.26",
         "rich>=13",
+        "tomli>=2; python_version < '3.11'",
     ],
     extras_require={
         # Conversion is checked in the runtime that devices use; the metadata is a FlatBuffer.

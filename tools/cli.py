@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from .quiet import quiet_imports
 
 JOBS = {
+    "pretrain": "train a model from raw text's shards, on one device, several machines or a TPU",
     "finetune": "train a checkpoint on labelled texts, entities or questions",
     "evaluate": "score a model, or an exported file, on labelled texts",
     "predict": "label texts, find entities, answer questions",

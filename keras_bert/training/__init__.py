@@ -1,5 +1,6 @@
-"""Optimizers and schedules."""
+"""Optimizers and schedules; the pretraining loop is in `keras_bert.training.loop`."""
 
-from .schedules import WarmupLinearDecay, adamw
+from .optimizers import LAMB, AdamW
+from .schedules import WarmupLinearDecay, WarmupPolynomialDecay, adamw
 
-__all__ = ["WarmupLinearDecay", "adamw"]
+__all__ = ["LAMB", "AdamW", "WarmupLinearDecay", "WarmupPolynomialDecay", "adamw"]

@@ -23,7 +23,7 @@ from .schedules import WarmupPolynomialDecay
 from .signals import StopSignals
 from .state import Progress, read_evaluation, restore_state, save_state
 from .step import RESULTS, PretrainingStep
-from .strategies import Distribution
+from .strategies import Distribution, named_worker_errors
 from .work_dir import WorkDir
 
 
@@ -133,17 +133,18 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
                 batches = [source.read() for _ in range(count)]
                 for number, batch in enumerate(batches, progress.step + 1):
                     records.batch(number, batch["example_ids"])
-                results = run.step.run(batches, progress.step)
+                with named_worker_errors(run.distribution.num_workers):
+                    results = run.step.run(batches, progress.step)
                 _check_finite(run, results, batches)
                 _advance(progress, results, time.monotonic() - started)
                 records.advanced(progress.step)
-                if _due(progress.step, config.logging.every, last):
+                if _due(progress.step, config.logging.every, total):
                     latest = _record(progress, results[-1], time.monotonic() - clock)
                     records.trained(latest)
                     clock = time.monotonic()
                 progress.evaluation = None
-                if run.held_out and _due(progress.step, config.evaluation.every, last):
-                    progress.evaluation = evaluate(run)
+                if run.held_out and _due(progress.step, config.evaluation.every, total):
+                    progress.evaluation = evaluate(run, run.held_out)
                     records.evaluated({"step": progress.step, **progress.evaluation})
                     clock = time.monotonic()
                 if stop.asked or _due(progress.step, config.checkpoint.every, last):
@@ -166,9 +167,9 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
     }
 
 
-def evaluate(run: Run) -> dict[str, float]:
+def evaluate(run: Run, held_out: PretrainingData) -> dict[str, float]:
     """Losses, accuracies and perplexity on the first batches of the held-out shards, without dropout."""
-    settings, distribution, held_out = run.config.evaluation, run.distribution, run.held_out
+    settings, distribution = run.config.evaluation, run.distribution
     replicas = distribution.num_replicas
     size = settings.batch_size or run.config.training.batch_size // distribution.micro_batches
     if size % replicas:
@@ -230,6 +231,7 @@ def _steps_until_boundary(config: RunConfig, step: int, last: int) -> int:
 
 
 def _due(step: int, every: int, last: int) -> bool:
+    """Whether something is done after `step`: every so many steps, and after the last."""
     return step % every == 0 or step == last
 
 

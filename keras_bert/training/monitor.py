@@ -44,12 +44,18 @@ class Records(Monitor):
         self.writer = None
         if tensorboard and write:
             self.writer = tf.summary.create_file_writer(str(work_dir.path / "tensorboard"))
-        self.begin, self.batch, self.advanced, self.saved = (  # type: ignore[method-assign]
-            listener.begin,
-            listener.batch,
-            listener.advanced,
-            listener.saved,
-        )
+
+    def begin(self, step: int, steps: int) -> None:
+        self.listener.begin(step, steps)
+
+    def batch(self, step: int, example_ids: Any) -> None:
+        self.listener.batch(step, example_ids)
+
+    def advanced(self, step: int) -> None:
+        self.listener.advanced(step)
+
+    def saved(self, step: int, path: pathlib.Path) -> None:
+        self.listener.saved(step, path)
 
     def trained(self, record: Mapping[str, Any]) -> None:
         self._record("train", record)

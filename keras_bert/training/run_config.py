@@ -29,7 +29,8 @@ class ModelSettings:
     """What is trained.
 
     Attributes:
-        preset: a name of `PRESETS` to start from at random. init: a checkpoint directory to start from instead.
+        preset: a name of `PRESETS`, the model's shape. init: a checkpoint directory to start from, not at random;
+            where both are given it must have that shape.
         encoder: fields of `EncoderConfig` to change, such as `num_layers`; with `init`, dropout rates alone.
             The vocabulary's size and padding token are the tokenizer's.
     """
@@ -39,9 +40,7 @@ class ModelSettings:
     encoder: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def check(self) -> None:
-        _require(
-            bool(self.preset) != bool(self.init), "model", "either preset or init", f"{self.preset!r}, {self.init!r}"
-        )
+        _require(bool(self.preset or self.init), "model", "a preset, or init", "neither")
         _require(not self.preset or self.preset in PRESETS, "model.preset", f"one of {', '.join(PRESETS)}", self.preset)
 
 
@@ -297,7 +296,7 @@ def _known(where: str, values: Iterable[str], known: Iterable[str]) -> None:
 def _typed(key: str, value: Any, kind: str) -> Any:
     """`value` as the field's type; a whole number will do for a float."""
     kind = kind.removesuffix(" | None")
-    expected = {"str": str, "bool": bool, "int": int, "float": (int, float)}.get(kind, dict)
+    expected: Any = {"str": str, "bool": bool, "int": int, "float": (int, float)}.get(kind, dict)
     fits = isinstance(value, expected) and (kind == "bool" or not isinstance(value, bool))
     _require(fits, key, {"str": "a text", "bool": "true or false"}.get(kind, kind.split("[")[0]), repr(value))
     return float(value) if kind == "float" else value

@@ -201,8 +201,11 @@ class PretrainingStep:
         values: list[list[tf.Tensor]] = [[], [], []]
         for i, gradient in enumerate(gradients):
             slots = (old[i], old[count + i], old[2 * count + i])
-            new = optimizer.new_values(gradient, *slots, rate, iterations, optimizer.excluded[i])
-            for column, value in zip(values, new, strict=True):
+            for column, value in zip(
+                values,
+                optimizer.new_values(gradient, *slots, rate, iterations, optimizer.excluded[i]),
+                strict=True,
+            ):
                 column.append(value)
         new = [*values[0], *values[1], *values[2], iterations + 1]
         skipped = tf.constant(0.0)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
 import socket
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -104,6 +105,8 @@ class Distribution:
         @tf.function(autograph=False)
         def reduced(values: Any) -> Any:
             def add(value: tf.Tensor) -> tf.Tensor:
+                # The copy stands on the replica's device, where the collective looks for its place.
+                value = tf.identity(value)
                 return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
 
             return self.strategy.run(add, args=(values,))
@@ -189,6 +192,20 @@ def wait_for_workers(workers: Sequence[str], index: int, timeout: float) -> None
                 names = ", ".join(f"worker {i} at {workers[i]}" for i in missing)
                 raise TrainingError(f"{names} did not appear within {timeout:g} seconds (distribution.worker_timeout)")
             time.sleep(0.2 if missing else 0)
+
+
+@contextlib.contextmanager
+def named_worker_errors(num_workers: int) -> Iterator[None]:
+    """Take steps inside this: that another worker is gone is then a TrainingError that says what to do."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError, tf.errors.DeadlineExceededError) as error:
+        if num_workers == 1:
+            raise
+        raise TrainingError(
+            f"another worker has stopped ({error.message.splitlines()[0]}); start the job again on all workers: it "
+            "goes on from the last checkpoint"
+        ) from error
 
 
 def _answers(address: str) -> bool:

@@ -7,6 +7,7 @@ import pathlib
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 
 from ...errors import DataError
@@ -116,6 +117,18 @@ class PretrainingData:
         """The positions after the rows of one batch, one a lane in it; see `positions.next_positions`."""
         return next_positions(example_ids)
 
+    def shard_files(self, example_ids: Any, lanes: int) -> list[str]:
+        """File names, sorted, of the shards that examples came from.
+
+        Args:
+            example_ids: int64 [rows, 4] of a batch: lane, epoch, shard_index, row.
+            lanes: as the dataset was read with.
+        """
+        places = np.unique(np.asarray(example_ids)[:, :3], axis=0).tolist()
+        return sorted(
+            {self.manifest.shards[int(self._shard(lane, epoch, index, lanes))].file for lane, epoch, index in places}
+        )
+
     # === Checks ===
 
     def _check_files(self) -> None:
@@ -178,11 +191,16 @@ class PretrainingData:
 
         def rows(visit: tf.Tensor) -> Any:
             epoch, index = visit // own, visit % own
-            order = random_order(make_key(self.seed, _SHARD_ORDER, lane, epoch), own)
-            shard = lane + lanes * tf.cast(order[index], tf.int64)
+            shard = self._shard(lane, epoch, index, lanes)
             return self._rows(lane, epoch, index, shard, tf.where(visit == first, start[2], 0))
 
         return tf.data.Dataset.counter(first).flat_map(_plain(rows))
+
+    def _shard(self, lane: Any, epoch: Any, index: Any, lanes: int) -> tf.Tensor:
+        """Number of the shard that a lane reads as its `index`-th in an epoch."""
+        own = (len(self.manifest.shards) - lane + lanes - 1) // lanes
+        order = random_order(make_key(self.seed, _SHARD_ORDER, lane, epoch), own)
+        return lane + lanes * tf.cast(order[index], tf.int64)
 
     def _rows(self, lane: tf.Tensor, epoch: tf.Tensor, index: tf.Tensor, shard: tf.Tensor, first: tf.Tensor) -> Any:
         """The rows of one shard in one epoch, from row `first` on, in chunks."""
