@@ -11,7 +11,7 @@ import os
 import pathlib
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -24,6 +24,9 @@ from .token_documents import TextRules, tokenize_block
 
 # A shard is gathered in stretches of about this many tokens, however large it is.
 _STRETCH_TOKENS = 4_000_000
+
+# Number in the corpus, token ids, sentence lengths.
+NumberedDocument = tuple[int, np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -106,28 +109,38 @@ def write_shard(job: ShardJob) -> tuple[Shard, bool]:
             return there, True
         except ValueError:
             pass
+    return write_shard_file(job.path, job.note, _gather(job)), False
+
+
+def write_shard_file(path: pathlib.Path, note: pathlib.Path, numbered: Iterable[NumberedDocument]) -> Shard:
+    """Write a shard, whole or not at all, then a note of what it holds.
+
+    It is written beside the note first: what a killed process leaves goes with the work folder.
+    """
     documents, sentences, tokens = 0, 0, 0
-    with atomic_path(job.path) as temporary:
+    unplaced = note.with_suffix(".tfrecord")
+    with atomic_path(unplaced) as temporary:
         with open(temporary, "wb") as file:
-            for number, token_ids, sentence_lengths in _gather(job):
+            for number, token_ids, sentence_lengths in numbered:
                 file.write(encode_document(token_ids, sentence_lengths, number))
                 documents += 1
                 sentences += len(sentence_lengths)
                 tokens += len(token_ids)
             file.flush()
             os.fsync(file.fileno())
-        shard = Shard(job.path.name, documents, sentences, tokens, temporary.stat().st_size, file_sha256(temporary))
-    atomic_write_json(job.note, dataclasses.asdict(shard))
-    return shard, False
+        shard = Shard(path.name, documents, sentences, tokens, temporary.stat().st_size, file_sha256(temporary))
+    os.replace(unplaced, path)
+    atomic_write_json(note, dataclasses.asdict(shard))
+    return shard
 
 
-def _gather(job: ShardJob) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _gather(job: ShardJob) -> Iterator[NumberedDocument]:
     """Number, token ids and sentence lengths of a shard's documents, in the order of their keys."""
     stretches = max(1, round(job.tokens / _STRETCH_TOKENS))
     bounds = [job.low + (job.high - job.low) * i // stretches for i in range(stretches + 1)]
     for low, high in itertools.pairwise(bounds):
         keys: list[np.ndarray] = []
-        found: list[tuple[int, np.ndarray, np.ndarray]] = []
+        found: list[NumberedDocument] = []
         for path, first_number in job.parts:
             part = read_range(path, low, high)
             keys.append(part.keys)
