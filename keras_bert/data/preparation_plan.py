@@ -20,7 +20,7 @@ from .token_documents import TextRules
 WORK_FOLDER = ".prepare"
 SHARD_TOKENS = 4_000_000
 _PLAN = "plan.json"
-_SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 20, 8 << 20
+_SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 16, 8 << 20
 
 
 @dataclasses.dataclass(frozen=True)

@@ -70,8 +70,8 @@ def _ends(paragraph: str, match: re.Match[str]) -> bool:
         return True
     tail = _LAST_WORD.search(paragraph[max(0, match.start() - 12) : match.start()])
     word = tail[0] if tail else ""
-    if len(word) == 1:
-        return not word.isupper() or word == "I"
+    if len(word) == 1 and word.isupper():
+        return word == "I"
     word = word.lower()
     if word in _KEEPS_NUMBER:
         return not following.isdigit()
