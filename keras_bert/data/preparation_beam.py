@@ -33,7 +33,7 @@ from .preparation_plan import (
     make_plan,
 )
 from .shards import read_shard_note, shard_name, token_dtype
-from .token_documents import tokenize_block
+from .token_documents import document_words, tokenize_block
 
 try:
     import apache_beam as beam
@@ -125,13 +125,13 @@ class _Tokenize(beam.DoFn):
         self.tokenizer_json, self.settings = tokenizer_json, settings
 
     def setup(self) -> None:
-        self.tokenizer = Tokenizer.from_json(self.tokenizer_json)
+        self.words = document_words(Tokenizer.from_json(self.tokenizer_json))
 
     def process(self, element: tuple[int, int, Sequence[Piece]]) -> Iterator[Any]:
         group, block, pieces = element
         replaced: list[int] = []
         settings = self.settings
-        documents = tokenize_block(pieces, self.tokenizer, settings.corpus, settings.rules, replaced.append)
+        documents = tokenize_block(pieces, self.words, settings.corpus, settings.rules, replaced.append)
         keys = document_keys(settings.seed, group, block, len(documents))
         for number, (key, (ids, lengths)) in enumerate(zip(keys.tolist(), documents.slices(), strict=True)):
             yield key.to_bytes(8, "big"), group, block, number, ids.tobytes(), lengths.tobytes()

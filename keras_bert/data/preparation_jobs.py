@@ -17,10 +17,11 @@ import numpy as np
 
 from ..files import atomic_path, atomic_write_json
 from ..tokenizers import Tokenizer
+from ..tokenizers.word_cache import WordCache
 from .corpus import CorpusFormat, Piece
 from .parts import PartSummary, check_part, document_keys, read_range, sort_by_key, write_part
 from .shards import Shard, check_shard, encode_document, file_sha256, read_shard_note
-from .token_documents import TextRules, tokenize_block
+from .token_documents import TextRules, document_words, tokenize_block
 
 # A shard is gathered in stretches of about this many tokens, however large it is.
 _STRETCH_TOKENS = 4_000_000
@@ -59,7 +60,7 @@ class ShardJob:
 
 @dataclasses.dataclass(frozen=True)
 class _Worker:
-    tokenizer: Tokenizer
+    words: WordCache
     corpus: CorpusFormat
     rules: TextRules
     seed: int
@@ -76,7 +77,7 @@ def start_worker(tokenizer_json: str, corpus: CorpusFormat, rules: TextRules, se
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    _worker = _Worker(Tokenizer.from_json(tokenizer_json), corpus, rules, seed)
+    _worker = _Worker(document_words(Tokenizer.from_json(tokenizer_json)), corpus, rules, seed)
 
 
 def _end_with(sentinel: int) -> None:
@@ -95,7 +96,7 @@ def tokenize_part(job: PartJob) -> PartSummary:
     if there is not None:
         return there
     replaced: list[int] = []
-    documents = tokenize_block(job.pieces, _worker.tokenizer, _worker.corpus, _worker.rules, replaced.append)
+    documents = tokenize_block(job.pieces, _worker.words, _worker.corpus, _worker.rules, replaced.append)
     keys = document_keys(_worker.seed, job.group, job.block, len(documents))
     return write_part(job.path, sort_by_key(documents, keys), source, sum(replaced))
 

@@ -44,16 +44,23 @@ def paragraphs(document: str, *, join_lines: bool = False) -> list[str]:
     return [paragraph for paragraph in found if paragraph]
 
 
-def split_sentences(paragraph: str) -> list[str]:
-    """The sentences of a paragraph, in order, without the white space between them."""
+def split_sentences(paragraph: str, *, keep_space: bool = False) -> list[str]:
+    """The sentences of a paragraph, in order, without the white space between them.
+
+    Args:
+        keep_space: put one space before those sentences that have white space before them.
+    """
     sentences = []
-    start = 0
+    start, lead = 0, ""
     for match in _BOUNDARY.finditer(paragraph):
         if match["mark"] is not None and not _ends(paragraph, match):
             continue
-        sentences.append(paragraph[start : match.end()].rstrip())
+        sentence = paragraph[start : match.end()]
+        stripped = sentence.rstrip()
+        sentences.append(lead + stripped)
         start = match.end()
-    sentences.append(paragraph[start:])
+        lead = " " if keep_space and len(stripped) < len(sentence) else ""
+    sentences.append(lead + paragraph[start:])
     return sentences
 
 

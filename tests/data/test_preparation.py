@@ -26,6 +26,7 @@ from keras_bert.data.preparation_plan import WORK_FOLDER, PreparationSettings
 from keras_bert.data.shards import read_manifest, verify
 from keras_bert.data.token_documents import TextRules
 from keras_bert.errors import DataError, KerasBertError
+from keras_bert.tokenizers.training import train_tokenizer
 
 WORDS = (
     "the",
@@ -313,3 +314,20 @@ def test_a_broken_shard_of_a_finished_folder_is_named(corpus, tokenizer, tmp_pat
 def test_impossible_settings(options, message) -> None:
     with pytest.raises(DataError, match=message):
         PreparationSettings(**options)
+
+
+def test_running_text_of_byte_level_bpe(tmp_path) -> None:
+    """A sentence's first word keeps the space before it: the ids of a paragraph are those of its text as a whole."""
+    words = " ".join(sentence for document in make_documents(20, 1) for sentence in document)
+    bpe = train_tokenizer("bpe", lambda: [words], 300)
+    (tmp_path / "a.txt").write_text("The film was bad. It was\nsad! Great film?\n\nOf the film. Fun.\n")
+    (tmp_path / "b.txt").write_text("A film.")
+    files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    settings = PreparationSettings(rules=TextRules(join_lines=True))
+    prepare(files, bpe, tmp_path / "out", settings, workers=1)
+    bare = tokenizers.Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    paragraphs = ["The film was bad. It was sad! Great film?", "Of the film. Fun."]
+    expected = [bare.encode(paragraph, add_special_tokens=False).ids for paragraph in paragraphs]
+    (shard,) = read_shards(tmp_path / "out")
+    assert shard[0][0] == expected[0] + expected[1]
+    assert len(shard[0][1]) == 5
