@@ -24,16 +24,24 @@ _CAPACITY = 1 << 21
 
 
 class WordCache:
-    """Bare ids of many texts, as flat arrays; those of `Tokenizer.tokenize_batch`. Not for use by two threads."""
+    """Bare ids of many texts, as flat arrays; not for use by two threads.
+
+    They are those of `Tokenizer.tokenize_batch`, but that a special token written in a text ("[MASK]") is read as any
+    other text: what a corpus says must not become what the model is trained to see as a sign.
+    """
 
     def __init__(self, tokenizer: Tokenizer, dtype: np.dtype, capacity: int = _CAPACITY) -> None:
-        """Remember words of `tokenizer`, which must not change from here on.
+        """Make a cache for the words of `tokenizer`, of which it takes a copy.
 
         Args:
             dtype: uint16 or int32, of the ids.
             capacity: characters of words to remember at most.
         """
-        self.tokenizer, self.dtype, self.capacity = tokenizer, np.dtype(dtype), capacity
+        self.tokenizer = Tokenizer.from_json(tokenizer.to_json())
+        self.tokenizer.read_special_tokens_as_text()
+        unknown = {tokenizer.unk_id} if tokenizer.role_token("unk") else set()
+        self._signs = set(tokenizer.special_ids) - unknown
+        self.dtype, self.capacity = np.dtype(dtype), capacity
         self.split = _splitter(json.loads(tokenizer.to_json()))
         self._ids: dict[str, bytes] = {}
         self._room = capacity
@@ -58,7 +66,10 @@ class WordCache:
 
     def _as_bytes(self, texts: Sequence[str]) -> list[bytes]:
         kind = {2: "H", 4: "i"}[self.dtype.itemsize]
-        return [array.array(kind, row).tobytes() for row in self.tokenizer.tokenize_batch(texts)]
+        rows = self.tokenizer.tokenize_batch(texts)
+        # A Unigram model knows its special tokens as pieces too, and finds them in text that spells them.
+        rows = [row if self._signs.isdisjoint(row) else [i for i in row if i not in self._signs] for row in rows]
+        return [array.array(kind, row).tobytes() for row in rows]
 
 
 def _splitter(content: dict[str, Any]) -> Callable[[str], list[str]] | None:
