@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+import sys
 
 import pytest
 from keras_bert_tools import cli
@@ -75,3 +76,21 @@ def test_a_tokenizer_that_is_missing(tmp_path, capsys) -> None:
     assert run(tmp_path / "a.txt", "--tokenizer", tmp_path / "none", "-o", tmp_path / "out") == 2
     assert "none" in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+def test_beam_without_the_extra(tmp_path, tokenizer, capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "apache_beam", None)
+    monkeypatch.delitem(sys.modules, "keras_bert.data.preparation_beam", raising=False)
+    (tmp_path / "a.txt").write_text("x")
+    assert run(tmp_path / "a.txt", "--tokenizer", tokenizer, "-o", tmp_path / "out", "--runner", "beam") == 2
+    assert "pip install keras-bert-toolkit[beam]" in capsys.readouterr().err
+
+
+def test_beam_from_the_command(tmp_path, tokenizer) -> None:
+    pytest.importorskip("apache_beam")
+    for i in range(4):
+        (tmp_path / f"{i}.txt").write_text("The film was bad. It was sad." * (i + 1))
+    arguments = (tmp_path / "?.txt", "--tokenizer", tokenizer, "--shards", 2)
+    assert run(*arguments, "-o", tmp_path / "local", "--workers", 1) == 0
+    assert run(*arguments, "-o", tmp_path / "beam", "--runner", "beam", "--beam=--runner=DirectRunner") == 0
+    assert read_manifest(tmp_path / "beam") == read_manifest(tmp_path / "local")
