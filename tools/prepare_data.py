@@ -12,14 +12,17 @@ from __future__ import annotations
 
 import argparse
 import os
+import pathlib
 import time
+from collections.abc import Sequence
 from typing import Any, get_args
 
 import rich.console
 import rich.progress
 
 from keras_bert.data.corpus import CorpusFormat, DecodingErrors, DocumentFormat, find_files
-from keras_bert.data.preparation import SHARD_TOKENS, PreparationSettings, prepare
+from keras_bert.data.preparation import prepare
+from keras_bert.data.preparation_plan import SHARD_TOKENS, PreparationSettings, Prepared
 from keras_bert.data.token_documents import SentenceRule, TextRules
 from keras_bert.tokenizers import Tokenizer
 
@@ -63,6 +66,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="bytes that are not UTF-8: stop and name them (default), or put U+FFFD and count them",
     )
 
+    parser.add_argument("--runner", choices=("local", "beam"), default="local", help="beam: Apache Beam (extra beam)")
+    parser.add_argument(
+        "--beam",
+        action="append",
+        default=[],
+        metavar="ARGUMENT",
+        help="an argument for Beam, repeatable: --beam=--runner=FlinkRunner --beam=--parallelism=64",
+    )
+
 
 def run(arguments: argparse.Namespace) -> int:
     """Prepare, report; returns the exit code."""
@@ -76,10 +88,7 @@ def run(arguments: argparse.Namespace) -> int:
         shard_tokens=arguments.shard_tokens,
     )
     started = time.perf_counter()
-    with _Bars() as bars:
-        prepared = prepare(
-            files, tokenizer, arguments.output, settings, workers=arguments.workers, on_progress=bars.advance_stage
-        )
+    prepared = _prepare(arguments, files, tokenizer, settings)
     seconds = time.perf_counter() - started
     manifest = prepared.manifest
     size = sum(source["bytes"] for source in manifest.sources)
@@ -112,6 +121,19 @@ def run(arguments: argparse.Namespace) -> int:
     if prepared.replaced:
         print(f"characters put for bytes that are not UTF-8: {prepared.replaced}")
     return 0
+
+
+def _prepare(
+    arguments: argparse.Namespace, files: Sequence[pathlib.Path], tokenizer: Tokenizer, settings: PreparationSettings
+) -> Prepared:
+    if arguments.runner == "beam":
+        from keras_bert.data.preparation_beam import prepare_with_beam
+
+        return prepare_with_beam(files, tokenizer, arguments.output, settings, arguments.beam)
+    with _Bars() as bars:
+        return prepare(
+            files, tokenizer, arguments.output, settings, workers=arguments.workers, on_progress=bars.advance_stage
+        )
 
 
 class _Bars(rich.progress.Progress):

@@ -109,7 +109,7 @@ def group_files(files: Sequence[pathlib.Path], block_bytes: int) -> list[list[pa
     room = 0
     for path in files:
         size = file_size(path)
-        if size > room:
+        if not groups or size > room:
             groups.append([])
             room = block_bytes
         groups[-1].append(path)

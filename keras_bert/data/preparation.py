@@ -11,82 +11,40 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
-import dataclasses
-import hashlib
 import itertools
-import json
 import multiprocessing
 import os
 import pathlib
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
 import numpy as np
 
-from ..errors import DataError, KerasBertError
-from ..files import atomic_write_json
+from ..errors import KerasBertError
 from ..tokenizers import Tokenizer
 from .assignment import KEYS_END, KeyChunks, shard_boundaries, shard_count
-from .corpus import CorpusFormat, file_size, group_files, read_blocks
+from .corpus import file_size, group_files, read_blocks
 from .parts import PartSummary, read_keys
 from .preparation_jobs import PartJob, ShardJob, start_worker, tokenize_part, write_shard
-from .shards import MANIFEST, VERSION, Manifest, file_sha256, read_manifest, shard_name, token_dtype, verify
-from .token_documents import TextRules
+from .preparation_plan import (
+    WORK_FOLDER,
+    PreparationSettings,
+    Prepared,
+    begin,
+    block_size,
+    check_not_empty,
+    finish,
+    make_plan,
+)
+from .shards import shard_name
 
-WORK_FOLDER = ".prepare"
-SHARD_TOKENS = 4_000_000
-_SMALLEST_BLOCK, _LARGEST_BLOCK = 1 << 20, 8 << 20
 _KEYS_AT_ONCE = 1 << 20
 
 Job = TypeVar("Job")
 Done = TypeVar("Done")
 # Called with the stage's name, what has been done since the last call, and the total of the stage.
 OnProgress = Callable[[str, int, int], None]
-
-
-@dataclasses.dataclass(frozen=True)
-class PreparationSettings:
-    """What a shard folder is made with, beside files and tokenizer.
-
-    Attributes:
-        num_shards: None for as many as hold at most about `shard_tokens` each.
-    """
-
-    corpus: CorpusFormat = CorpusFormat()  # noqa: RUF009
-    rules: TextRules = TextRules()  # noqa: RUF009
-    seed: int = 0
-    num_shards: int | None = None
-    shard_tokens: int = SHARD_TOKENS
-
-    def __post_init__(self) -> None:
-        if self.shard_tokens < 1 or (self.num_shards is not None and self.num_shards < 1) or self.seed < 0:
-            raise DataError("shards and tokens a shard must be at least 1, and the seed at least 0")
-
-    def to_json(self) -> dict[str, Any]:
-        """The manifest's `settings`."""
-        return {
-            **dataclasses.asdict(self.corpus),
-            **dataclasses.asdict(self.rules),
-            "num_shards": self.num_shards,
-            "shard_tokens": self.shard_tokens,
-        }
-
-
-@dataclasses.dataclass(frozen=True)
-class Prepared:
-    """What a preparation came to.
-
-    Attributes:
-        replaced: characters put for bytes that were not UTF-8; None when the folder was finished before.
-        kept_parts, kept_shards: how many were there, whole, from an interrupted run.
-    """
-
-    manifest: Manifest
-    replaced: int | None
-    kept_parts: int
-    kept_shards: int
 
 
 def prepare(
@@ -111,100 +69,17 @@ def prepare(
     folder = pathlib.Path(output)
     work = folder / WORK_FOLDER
     plan = make_plan(files, tokenizer, settings)
-    if (folder / MANIFEST).exists():
-        finished = read_manifest(folder)
-        _refuse_other(folder, folder / MANIFEST, plan, _plan_of(finished))
-        return Prepared(verify(folder), None, 0, 0)
-    if (work / "plan.json").exists():
-        _refuse_other(folder, work / "plan.json", plan, json.loads((work / "plan.json").read_text(encoding="utf-8")))
-    else:
-        atomic_write_json(work / "plan.json", plan)
+    finished = begin(folder, plan)
+    if finished is not None:
+        return Prepared(finished, None, 0, 0)
     with _pool(tokenizer, settings, workers) as pool:
         parts = _tokenize(files, settings, work, pool, on_progress)
         total = _total(parts.values())
-        if not total.documents:
-            raise DataError(f"the corpus holds no text: {len(files)} files, and not one document with a token")
+        check_not_empty(total.documents, len(files))
         shards = list(_write_shards(parts, total, settings, folder, work, pool, on_progress))
-    tokenizer.save(folder)
-    manifest = Manifest(
-        version=VERSION,
-        seed=settings.seed,
-        tokenizer_sha256=file_sha256(folder / "tokenizer.json"),
-        vocab_size=tokenizer.vocab_size,
-        token_dtype=token_dtype(tokenizer.vocab_size),
-        documents=total.documents,
-        sentences=total.sentences,
-        tokens=total.tokens,
-        shards=tuple(shard for shard, _ in shards),
-        sources=tuple(plan["sources"]),
-        settings=settings.to_json(),
-    )
-    atomic_write_json(folder / MANIFEST, manifest.to_json())
-    shutil.rmtree(work, ignore_errors=True)
+    manifest = finish(folder, plan, tokenizer, settings, [shard for shard, _ in shards])
     kept = sum(part.kept for part in parts.values())
     return Prepared(manifest, total.replaced, kept, sum(kept for _, kept in shards))
-
-
-# === What is to be done ===
-
-
-def make_plan(files: Sequence[pathlib.Path], tokenizer: Tokenizer, settings: PreparationSettings) -> dict[str, Any]:
-    """All that the result depends on, as JSON: two runs with equal plans may share a folder."""
-    return {
-        "version": VERSION,
-        "seed": settings.seed,
-        "tokenizer_sha256": hashlib.sha256(tokenizer.to_json().encode("utf-8")).hexdigest(),
-        "settings": settings.to_json(),
-        "sources": [{"file": str(path), "bytes": file_size(path)} for path in files],
-    }
-
-
-def block_size(files: Sequence[pathlib.Path]) -> int:
-    """Bytes of text a block: small enough to keep many cores busy, large enough that a corpus has not too many."""
-    return min(max(sum(map(file_size, files)) // 64, _SMALLEST_BLOCK), _LARGEST_BLOCK)
-
-
-def _plan_of(manifest: Manifest) -> dict[str, Any]:
-    content = manifest.to_json()
-    return {name: content[name] for name in ("version", "seed", "tokenizer_sha256", "settings")} | {
-        "sources": list(manifest.sources)
-    }
-
-
-def _refuse_other(
-    folder: pathlib.Path, record: pathlib.Path, plan: Mapping[str, Any], found: Mapping[str, Any]
-) -> None:
-    """Raise DataError when the folder was begun with another plan, or a file has changed since."""
-    difference = _difference(plan, found)
-    written = record.stat().st_mtime
-    for source in plan["sources"] if difference is None else ():
-        if pathlib.Path(source["file"]).stat().st_mtime > written:
-            difference = f"{source['file']} has changed since"
-            break
-    if difference is not None:
-        raise DataError(
-            f"{folder} holds shards of another corpus or other settings: {difference}; choose another folder"
-        )
-
-
-def _difference(plan: Mapping[str, Any], found: Mapping[str, Any]) -> str | None:
-    """The first difference in words."""
-    for name in ("version", "seed", "tokenizer_sha256"):
-        if plan[name] != found.get(name):
-            return f"{name} was {found.get(name)}, now {plan[name]}"
-    for name, value in plan["settings"].items():
-        if value != found["settings"].get(name):
-            return f"{name} was {found['settings'].get(name)!r}, now {value!r}"
-    before = {source["file"]: source["bytes"] for source in found["sources"]}
-    now = {source["file"]: source["bytes"] for source in plan["sources"]}
-    for file in before.keys() | now.keys():
-        if file not in now:
-            return f"{file} was part of it, and is not now"
-        if file not in before:
-            return f"{file} was not part of it, and is now"
-        if before[file] != now[file]:
-            return f"{file} had {before[file]} bytes, now {now[file]}"
-    return None if list(before) == list(now) else "the files come in another order"
 
 
 # === Stages ===

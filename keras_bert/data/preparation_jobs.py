@@ -11,19 +11,23 @@ import os
 import pathlib
 import signal
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
 from ..files import atomic_path, atomic_write_json
 from ..tokenizers import Tokenizer
+from ..tokenizers.word_cache import WordCache
 from .corpus import CorpusFormat, Piece
 from .parts import PartSummary, check_part, document_keys, read_range, sort_by_key, write_part
 from .shards import Shard, check_shard, encode_document, file_sha256, read_shard_note
-from .token_documents import TextRules, tokenize_block
+from .token_documents import TextRules, document_words, tokenize_block
 
 # A shard is gathered in stretches of about this many tokens, however large it is.
 _STRETCH_TOKENS = 4_000_000
+
+# Number in the corpus, token ids, sentence lengths.
+NumberedDocument = tuple[int, np.ndarray, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,7 +60,7 @@ class ShardJob:
 
 @dataclasses.dataclass(frozen=True)
 class _Worker:
-    tokenizer: Tokenizer
+    words: WordCache
     corpus: CorpusFormat
     rules: TextRules
     seed: int
@@ -73,7 +77,7 @@ def start_worker(tokenizer_json: str, corpus: CorpusFormat, rules: TextRules, se
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    _worker = _Worker(Tokenizer.from_json(tokenizer_json), corpus, rules, seed)
+    _worker = _Worker(document_words(Tokenizer.from_json(tokenizer_json)), corpus, rules, seed)
 
 
 def _end_with(sentinel: int) -> None:
@@ -92,7 +96,7 @@ def tokenize_part(job: PartJob) -> PartSummary:
     if there is not None:
         return there
     replaced: list[int] = []
-    documents = tokenize_block(job.pieces, _worker.tokenizer, _worker.corpus, _worker.rules, replaced.append)
+    documents = tokenize_block(job.pieces, _worker.words, _worker.corpus, _worker.rules, replaced.append)
     keys = document_keys(_worker.seed, job.group, job.block, len(documents))
     return write_part(job.path, sort_by_key(documents, keys), source, sum(replaced))
 
@@ -106,28 +110,38 @@ def write_shard(job: ShardJob) -> tuple[Shard, bool]:
             return there, True
         except ValueError:
             pass
+    return write_shard_file(job.path, job.note, _gather(job)), False
+
+
+def write_shard_file(path: pathlib.Path, note: pathlib.Path, numbered: Iterable[NumberedDocument]) -> Shard:
+    """Write a shard, whole or not at all, then a note of what it holds.
+
+    It is written beside the note first: what a killed process leaves goes with the work folder.
+    """
     documents, sentences, tokens = 0, 0, 0
-    with atomic_path(job.path) as temporary:
+    unplaced = note.with_suffix(".tfrecord")
+    with atomic_path(unplaced) as temporary:
         with open(temporary, "wb") as file:
-            for number, token_ids, sentence_lengths in _gather(job):
+            for number, token_ids, sentence_lengths in numbered:
                 file.write(encode_document(token_ids, sentence_lengths, number))
                 documents += 1
                 sentences += len(sentence_lengths)
                 tokens += len(token_ids)
             file.flush()
             os.fsync(file.fileno())
-        shard = Shard(job.path.name, documents, sentences, tokens, temporary.stat().st_size, file_sha256(temporary))
-    atomic_write_json(job.note, dataclasses.asdict(shard))
-    return shard, False
+        shard = Shard(path.name, documents, sentences, tokens, temporary.stat().st_size, file_sha256(temporary))
+    os.replace(unplaced, path)
+    atomic_write_json(note, dataclasses.asdict(shard))
+    return shard
 
 
-def _gather(job: ShardJob) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+def _gather(job: ShardJob) -> Iterator[NumberedDocument]:
     """Number, token ids and sentence lengths of a shard's documents, in the order of their keys."""
     stretches = max(1, round(job.tokens / _STRETCH_TOKENS))
     bounds = [job.low + (job.high - job.low) * i // stretches for i in range(stretches + 1)]
     for low, high in itertools.pairwise(bounds):
         keys: list[np.ndarray] = []
-        found: list[tuple[int, np.ndarray, np.ndarray]] = []
+        found: list[NumberedDocument] = []
         for path, first_number in job.parts:
             part = read_range(path, low, high)
             keys.append(part.keys)

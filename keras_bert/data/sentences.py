@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import re
 
-_CLOSING = "\"'”’»)\\]}"
-_BOUNDARY = re.compile(
-    rf"(?:(?P<mark>[.!?…؟۔]+)[{_CLOSING}]*(?P<space>\s+)|[。！？｡।॥]+[{_CLOSING}」』）】〕]*\s*)(?=\S)"
-)
+# These end a sentence without white space after them.
+_ALONE = "。！？｡।॥"
+# One character class in front: the search then runs over other characters many times as fast.
+_BOUNDARY = re.compile(rf"(?P<mark>[.!?…؟۔{_ALONE}]+)(?P<closing>[\"'”’»)\]}}」』）】〕]*)(?P<space>\s*)(?=\S)")
 _OPENING = "\"'“‘«([{¿¡—-–_*"
 _ABBREVIATIONS = """
 mr mrs ms mssrs messrs mme mlle dr prof rev hon st ste gen col maj capt cmdr lt sgt cpl adm gov sen rep pres supt
@@ -44,34 +44,42 @@ def paragraphs(document: str, *, join_lines: bool = False) -> list[str]:
     return [paragraph for paragraph in found if paragraph]
 
 
-def split_sentences(paragraph: str) -> list[str]:
-    """The sentences of a paragraph, in order, without the white space between them."""
+def split_sentences(paragraph: str, *, keep_space: bool = False) -> list[str]:
+    """The sentences of a paragraph, in order, without the white space between them.
+
+    Args:
+        keep_space: put one space before those sentences that have white space before them.
+    """
     sentences = []
-    start = 0
+    start, lead = 0, ""
     for match in _BOUNDARY.finditer(paragraph):
-        if match["mark"] is not None and not _ends(paragraph, match):
+        mark, closing, space = match.groups()
+        if not (_ends(paragraph, match, mark, closing) if space else mark[-1] in _ALONE):
             continue
-        sentences.append(paragraph[start : match.end()].rstrip())
+        sentences.append(lead + paragraph[start : match.start("space")])
         start = match.end()
-    sentences.append(paragraph[start:])
+        lead = " " if keep_space and space else ""
+    sentences.append(lead + paragraph[start:])
     return sentences
 
 
-def _ends(paragraph: str, match: re.Match[str]) -> bool:
-    """Whether a mark with white space after it ends a sentence."""
+def _ends(paragraph: str, match: re.Match[str], mark: str, closing: str) -> bool:
+    """Whether a mark, closing quotes and white space end a sentence."""
     end = match.end()
     following = paragraph[end]
     while following in _OPENING and end + 1 < len(paragraph):
         end += 1
         following = paragraph[end]
+    if mark[-1] in _ALONE:
+        return True
     if following.islower():
         return False
-    if match["mark"] != "." or match.end("mark") != match.start("space"):
+    if mark != "." or closing:
         return True
     tail = _LAST_WORD.search(paragraph[max(0, match.start() - 12) : match.start()])
     word = tail[0] if tail else ""
-    if len(word) == 1:
-        return not word.isupper() or word == "I"
+    if len(word) == 1 and word.isupper():
+        return word == "I"
     word = word.lower()
     if word in _KEEPS_NUMBER:
         return not following.isdigit()

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import DataError
 from ..tokenizers import Tokenizer
+from ..tokenizers.word_cache import WordCache
 from .corpus import CorpusFormat, Piece, documents
 from .sentences import paragraphs, split_sentences
 from .shards import token_dtype
@@ -36,12 +37,12 @@ class TextRules:
         if self.sentences not in ("split", "line"):
             raise DataError(f"sentences must be split or line, got {self.sentences!r}")
 
-    def apply(self, document: str) -> list[str]:
-        """The sentences of a document."""
+    def apply(self, document: str, *, keep_space: bool = False) -> list[str]:
+        """The sentences of a document; for `keep_space` see `split_sentences`."""
         found = paragraphs(document, join_lines=self.join_lines)
         if self.sentences == "line":
             return found
-        return [sentence for paragraph in found for sentence in split_sentences(paragraph)]
+        return [sentence for paragraph in found for sentence in split_sentences(paragraph, keep_space=keep_space)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,7 +75,7 @@ class TokenDocuments:
 
 def tokenize_block(
     block: Sequence[Piece],
-    tokenizer: Tokenizer,
+    words: WordCache,
     corpus: CorpusFormat,
     rules: TextRules,
     on_replaced: Callable[[int], None] | None = None,
@@ -84,21 +85,26 @@ def tokenize_block(
     Raises:
         DataError: as for `corpus.documents`.
     """
+    # To byte-level BPE a word after a space is another token than the same word without one.
+    keep_space = words.tokenizer.kind == "bpe"
     texts = itertools.chain.from_iterable(documents(piece, corpus, on_replaced) for piece in block)
-    return tokenize_documents(map(rules.apply, texts), tokenizer)
+    return tokenize_documents((rules.apply(text, keep_space=keep_space) for text in texts), words)
 
 
-def tokenize_documents(documents: Iterable[Sequence[str]], tokenizer: Tokenizer) -> TokenDocuments:
+def document_words(tokenizer: Tokenizer) -> WordCache:
+    """A word cache whose ids have the type in which shards store them."""
+    return WordCache(tokenizer, np.dtype(token_dtype(tokenizer.vocab_size)))
+
+
+def tokenize_documents(documents: Iterable[Sequence[str]], words: WordCache) -> TokenDocuments:
     """Tokenise documents that are split into sentences; sentences and documents without a token are left out."""
-    dtype = np.dtype(token_dtype(tokenizer.vocab_size))
-    ids: list[np.ndarray] = [np.zeros(0, dtype)]
+    ids: list[np.ndarray] = [np.zeros(0, words.dtype)]
     lengths: list[np.ndarray] = [np.zeros(0, np.int32)]
     sentence_counts: list[int] = []
     for batch in _batches(documents, sentence_counts):
-        rows = tokenizer.tokenize_batch(batch)
-        counts = np.fromiter(map(len, rows), np.int32, len(rows))
-        ids.append(np.fromiter(itertools.chain.from_iterable(rows), dtype, int(counts.sum())))
-        lengths.append(counts)
+        batch_ids, batch_lengths = words.encode(batch)
+        ids.append(batch_ids)
+        lengths.append(batch_lengths)
     every_length = np.concatenate(lengths)
     owner = np.repeat(np.arange(len(sentence_counts)), sentence_counts)
     full = every_length > 0
