@@ -62,8 +62,12 @@ def losses(
 def _weighted(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Sums over all rows: weighted cross entropy, weighted hits, weights."""
     logits, weights = tf.cast(logits, tf.float32), tf.cast(weights, tf.float32)
-    loss = tf.nn.sparse_softmax_cross_entropy_with_logits(targets, logits)
-    hits = tf.cast(tf.equal(tf.argmax(logits, axis=-1, output_type=targets.dtype), targets), tf.float32)
+    # Written out: XLA makes one pass over the vocabulary of each reduction, and an argmax is a slow one.
+    is_target = tf.equal(tf.range(logits.shape[-1], dtype=targets.dtype), tf.expand_dims(targets, -1))
+    target = tf.reduce_sum(tf.where(is_target, logits, 0.0), axis=-1)
+    top = tf.stop_gradient(tf.reduce_max(logits, axis=-1))
+    loss = tf.math.log(tf.reduce_sum(tf.exp(logits - tf.expand_dims(top, -1)), axis=-1)) + top - target
+    hits = tf.cast(target >= top, tf.float32)
     return tf.reduce_sum(loss * weights), tf.reduce_sum(hits * weights), tf.reduce_sum(weights)
 
 

@@ -10,6 +10,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..models.pretraining import PretrainingNetwork
 from .objectives import SMOOTHING, SUMS, losses, total_weights
 from .optimizers import MomentOptimizer
 from .strategies import Distribution
@@ -40,7 +41,7 @@ class PretrainingStep:
 
     def __init__(
         self,
-        network: keras.Model,
+        network: PretrainingNetwork,
         optimizer: MomentOptimizer,
         distribution: Distribution,
         *,
@@ -53,7 +54,6 @@ class PretrainingStep:
         self.seed, self.clip_norm, self.loss_scaling = seed, clip_norm, loss_scaling
         self.trainable = list(network.trainable_variables)
         optimizer.build(self.trainable)
-        self.seed_states = [v for v in network.variables if "seed_generator" in v.path]
         self.loss_scale, self.good_steps = (
             keras.Variable(value, name=name, trainable=False, dtype="float32", aggregation="only_first_replica")
             for name, value in (("loss_scale", FIRST_SCALE if loss_scaling else 1.0), ("good_steps", 0.0))
@@ -157,29 +157,23 @@ class PretrainingStep:
     def _micro_batch(
         self, batch: Mapping[str, tf.Tensor], totals: tf.Tensor, scale: tf.Tensor, index: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
-        with keras.StatelessScope(state_mapping=self._seeds(index)):
-            with tf.GradientTape() as tape:
-                outputs = self.network(self._inputs(batch), training=True)
-                loss, sums = losses(outputs, batch, totals)
-                loss = loss * scale
-            gradients = tape.gradient(
-                loss, [v.value for v in self.trainable], unconnected_gradients=tf.UnconnectedGradients.ZERO
-            )
+        with tf.GradientTape() as tape:
+            outputs = self.network(self._inputs(batch), training=True, dropout_seed=self._dropout_seed(index))
+            loss, sums = losses(outputs, batch, totals)
+            loss = loss * scale
+        gradients = tape.gradient(
+            loss, [v.value for v in self.trainable], unconnected_gradients=tf.UnconnectedGradients.ZERO
+        )
         # The token table's gradient comes as slices from the look-up and the tied decoder; the sum of both is dense.
         return [tf.cast(tf.convert_to_tensor(gradient), tf.float32) for gradient in gradients], sums
 
-    def _seeds(self, index: tf.Tensor) -> list[tuple[keras.Variable, tf.Tensor]]:
-        """A state for every seed generator, drawn from the seed and the number of the micro-batch alone."""
-        if not self.seed_states:
-            return []
+    def _dropout_seed(self, index: tf.Tensor) -> tf.Tensor:
+        """int32 `[2]`, drawn from the run's seed and the number of the micro-batch alone."""
         seed = tf.stack([tf.constant(self.seed, tf.int64), index])
-        drawn = tf.random.stateless_uniform(
-            [len(self.seed_states), 2], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox"
-        )
-        return [(state, tf.cast(drawn[i], state.dtype)) for i, state in enumerate(self.seed_states)]
+        return tf.random.stateless_uniform([2], seed, minval=None, maxval=None, dtype=tf.int32, alg="philox")
 
     def _inputs(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        return {name: batch[name] for name in self.network.input}
+        return {name: batch[name] for name in self.network.inputs_needed}
 
     def _assigned(self) -> list[keras.Variable]:
         """What a step changes, in the order of `_new_values`."""
