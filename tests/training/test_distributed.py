@@ -21,7 +21,7 @@ STEPS, KILLED_WORKER_AT, CHECKPOINT = 20, 8, 3
 KILLED_AT = random.Random(20).randint(4, STEPS - 1)
 
 
-def config(data, optimizer="adamw", dropout=0.0, **training):
+def config(data, optimizer="adamw", dropout=0.0, every=CHECKPOINT, **training):
     sizes = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 32, "max_positions": 32}
     return {
         "model": {
@@ -32,8 +32,8 @@ def config(data, optimizer="adamw", dropout=0.0, **training):
         "examples": {"sequence_length": 32, "objective": "nsp", "max_predictions": 5},
         "training": {"steps": STEPS, "batch_size": 8, "jit_compile": False, **training},
         "optimizer": {"name": optimizer, "learning_rate": 1e-3, "warmup_steps": 2},
-        "checkpoint": {"every": CHECKPOINT},
-        "logging": {"every": 1, "tensorboard": False},
+        "checkpoint": {"every": every},
+        "logging": {"every": 1 if every == CHECKPOINT else STEPS, "tensorboard": False},
     }
 
 
@@ -50,7 +50,11 @@ def start(folder, name, runs, strategies, environment=None, **job):
 
 
 def finish(process, folder, name, expected=0):
-    assert process.wait(300) == expected, (folder / f"{name}.log").read_text()[-3000:]
+    try:
+        status = process.wait(900)
+    finally:
+        process.kill()
+    assert status == expected, (folder / f"{name}.log").read_text()[-3000:]
 
 
 def free_ports(count):
@@ -112,13 +116,13 @@ def one_process(folder, data):
     runs = []
     for optimizer in ("adamw", "lamb"):
         for name, strategy, training in (
-            ("one", "one_device", {"jit_compile": True, "steps_per_call": 4}),
-            ("accumulated", "one_device", {"micro_batch_size": 2, "steps_per_call": 3}),
+            ("one", "one_device", {"jit_compile": True, "steps_per_call": 5}),
+            ("accumulated", "one_device", {"micro_batch_size": 2, "steps_per_call": 4}),
             ("mirrored", "mirrored", {"steps_per_call": 2, "jit_compile": optimizer == "lamb"}),
         ):
             runs.append(
                 {
-                    "config": config(data, optimizer, **training),
+                    "config": config(data, optimizer, every=STEPS, **training),
                     "work_dir": str(folder / f"{optimizer}-{name}"),
                     "strategy": strategy,
                     "log": str(folder / f"{optimizer}-{name}.ids"),
@@ -135,7 +139,11 @@ def one_process(folder, data):
 def two_workers(folder, data):
     """LAMB from beginning to end; AdamW, of which worker 1 is killed and the job started again."""
     runs = [
-        {"config": config(data, "lamb"), "work_dir": str(folder / "lamb-workers"), "log": str(folder / "lamb.ids")},
+        {
+            "config": config(data, "lamb", every=STEPS, steps_per_call=2),
+            "work_dir": str(folder / "lamb-workers"),
+            "log": str(folder / "lamb.ids"),
+        },
         {
             "config": config(data, "adamw"),
             "work_dir": str(folder / "adamw-workers"),
@@ -144,9 +152,11 @@ def two_workers(folder, data):
         },
     ]
     chief, other = start_pair(folder, "first", runs)
-    finish(other, folder, "first1", expected=-9)
-    chief.kill()
-    chief.wait()
+    try:
+        finish(other, folder, "first1", expected=-9)
+    finally:  # as whoever runs the job would, when one of its workers is gone
+        chief.kill()
+        chief.wait()
     again = [{**runs[1], "log": str(folder / "second.ids"), "kill_at": None}]
     for index, process in enumerate(start_pair(folder, "second", again)):
         finish(process, folder, f"second{index}")
