@@ -37,6 +37,8 @@ setup(
         "keras>=3.8",
         "tokenizers>=0.20",
         "safetensors>=0.4",
+        # Checksums of TFRecords without importing TensorFlow, whose 700 MB every worker process would pay.
+        "google-crc32c>=1.5",
         "numpy>=1.26",
         "rich>=13",
     ],
@@ -46,6 +48,8 @@ setup(
         "edge": ["keras-bert-edge"],
         # Its versions are TensorFlow's: pip picks the one that fits.
         "text": ["tensorflow-text>=2.18"],
+        # `prepare-data --runner beam`: corpora beyond one machine.
+        "beam": ["apache-beam>=2.60"],
         "keras-hub": ["keras-hub>=0.20"],
         "test": ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.3", "seqeval>=1.2.2"],
     },

@@ -17,6 +17,7 @@ JOBS = {
     "export": "write a .tflite file that carries its tokenizer and labels, or a SavedModel",
     "convert": "turn a Google TF1 or Hugging Face checkpoint into a Hugging Face one",
     "train-tokenizer": "learn a vocabulary from text",
+    "prepare-data": "turn a corpus into shards of tokenised documents for pretraining",
     "demo": "fine-tune, export, run on the edge runner; one table",
 }
 

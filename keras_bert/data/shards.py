@@ -1,8 +1,8 @@
 """The shard folder: tokenised documents in TFRecord files, and the manifest that says what they hold.
 
 One record is one document, a `tf.train.Example` with `token_ids` (bytes: little-endian ids of the manifest's
-`token_dtype`, no special tokens), `sentence_lengths` (bytes: little-endian int32, none of them zero, their sum the number
-of ids) and `document` (int64: the document's number in the corpus).
+`token_dtype`, no special tokens), `sentence_lengths` (bytes: little-endian int32, none of them zero, their sum the
+number of ids) and `document` (int64: the document's number in the corpus).
 """
 
 from __future__ import annotations
@@ -116,9 +116,7 @@ def read_manifest(folder: str | os.PathLike[str]) -> Manifest:
     except (OSError, ValueError) as error:
         raise DataError(f"{path} cannot be read: {error}") from error
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise DataError(
-            f'{path}: expected "format": "{FORMAT}", got {values if isinstance(values, dict) else values!r:.80}'
-        )
+        raise DataError(f'{path}: expected "format": "{FORMAT}", got {str(values)[:80]}')
     if values.get("version") != VERSION:
         raise DataError(f"{path}: expected format version {VERSION}, got {values.get('version')!r}")
     try:

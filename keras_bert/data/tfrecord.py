@@ -1,7 +1,8 @@
 """TFRecord files of `tf.train.Example`, written without TensorFlow: preparing data must not cost its memory.
 
-Both formats are a few lines: a record is its length, the masked CRC of the length, the bytes, the masked CRC of the bytes
-(tensorflow/core/lib/io/record_writer.h); an Example is the protocol buffer of tensorflow/core/example/example.proto.
+Both formats are a few lines: a record is its length, the masked CRC of the length, the bytes, the masked CRC of the
+bytes (tensorflow/core/lib/io/record_writer.h); an Example is the protocol buffer of
+tensorflow/core/example/example.proto.
 """
 
 from __future__ import annotations
