@@ -110,7 +110,11 @@ class PretrainingData:
         def join(values: tf.Tensor) -> tf.Tensor:
             return tf.reshape(values, [own * rows_of_lane, *values.shape[2:]])
 
-        return dataset.map(_plain(lambda batch: tf.nest.map_structure(join, batch))).prefetch(tf.data.AUTOTUNE)
+        dataset = dataset.map(_plain(lambda batch: tf.nest.map_structure(join, batch))).prefetch(tf.data.AUTOTUNE)
+        options = tf.data.Options()
+        # The worker's part is cut out here already.
+        options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
+        return dataset.with_options(options)
 
     @staticmethod
     def next_positions(example_ids: Any) -> list[Position]:

@@ -11,7 +11,7 @@ import tensorflow as tf
 from ...errors import DataError
 from .shard import DAMAGED
 
-_MESSAGE = re.compile(re.escape(DAMAGED) + r"[\s\[\]\"']*(.*?)[\"'\]]*$", re.DOTALL | re.MULTILINE)
+_MESSAGE = re.compile(re.escape(DAMAGED) + r" (.*?)\.?(?:[\"']|$)", re.MULTILINE)
 
 
 @contextlib.contextmanager
@@ -23,4 +23,4 @@ def named_errors() -> Iterator[None]:
         found = _MESSAGE.search(error.message)
         if found is None:
             raise
-        raise DataError(f"shard {found.group(1).strip()}") from error
+        raise DataError(f"shard {found.group(1)}") from error

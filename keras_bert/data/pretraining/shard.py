@@ -11,7 +11,7 @@ import tensorflow as tf
 from ..shards import Shard
 from .vocabulary import Vocabulary
 
-# Opens the messages that `errors.named` turns into DataError.
+# Opens the messages that `named_errors` turns into DataError; a full stop with a quotation mark ends them.
 DAMAGED = "damaged shard:"
 _LENGTH_BYTES = 4
 
@@ -70,11 +70,14 @@ def read_shard(
             tf.reduce_all(flat < len(vocabulary.is_special)),
         ]
     )
-    message = tf.strings.format(
-        "{} expected {} tokens in whole sentences of ids below {}, found {} tokens",
-        (path, tokens, len(vocabulary.is_special), count),
+    message = _message(
+        path,
+        " expected ",
+        tokens,
+        f" tokens in whole sentences of ids below {len(vocabulary.is_special)}, found ",
+        count,
     )
-    with tf.control_dependencies([tf.debugging.Assert(whole, [DAMAGED, message])]):
+    with tf.control_dependencies([tf.debugging.Assert(whole, [message])]):
         sentence_lengths = tf.identity(sentence_lengths)
 
     sentences = tf.strings.length(lengths) // _LENGTH_BYTES
@@ -107,16 +110,21 @@ def _read_records(path: tf.Tensor, documents: tf.Tensor) -> tuple[tf.Tensor, tf.
     nothing = tf.data.Dataset.from_tensors(tf.constant(b""))
     serialized = nothing.concatenate(records).batch(documents + 2).get_single_element()[1:]
     found = tf.size(serialized, tf.int64)
-    message = tf.strings.format(
-        "{} expected {} documents, found {} whole ones: it was cut short or its bytes have changed",
-        (path, documents, found),
+    message = _message(
+        path, " expected ", documents, " documents, found ", found, " whole: it was cut short or its bytes have changed"
     )
-    with tf.control_dependencies([tf.debugging.Assert(found == documents, [DAMAGED, message])]):
+    with tf.control_dependencies([tf.debugging.Assert(found == documents, [message])]):
         serialized = tf.identity(serialized)
     parsed = tf.io.parse_example(
         serialized, {name: tf.io.FixedLenFeature([], tf.string) for name in ("token_ids", "sentence_lengths")}
     )
     return parsed["token_ids"], parsed["sentence_lengths"]
+
+
+def _message(*parts: tf.Tensor | str) -> tf.Tensor:
+    """Strings and numbers, one after the other, as `errors.named_errors` finds them."""
+    words = [p if isinstance(p, str) or p.dtype == tf.string else tf.strings.as_string(p) for p in parts]
+    return tf.strings.join([DAMAGED, " ", *words, "."])
 
 
 def _marked(flat: tf.Tensor, sentence_starts: tf.Tensor, vocabulary: Vocabulary) -> tf.Tensor:

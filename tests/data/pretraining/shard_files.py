@@ -1,4 +1,4 @@
-"""Shard folders written from the description of the format alone, with TensorFlow's writer: the oracle of the format."""
+"""Shard folders written from the description of the format alone, with TensorFlow's writer: an oracle of the format."""
 
 from __future__ import annotations
 
