@@ -61,7 +61,8 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
     held_out = PretrainingData(config.data.evaluation, config.examples, seed=seed) if config.data.evaluation else None
     lanes = lanes_of(data, config.data.lanes, training.batch_size, distribution.num_workers)
     folder = WorkDir(work_dir)
-    folder.claim(config, file_sha256(data.folder / MANIFEST), write=distribution.is_chief)
+    fingerprint = file_sha256(data.folder / MANIFEST)
+    folder.check(config, fingerprint)
     keras.utils.set_random_seed(seed)
     with distribution.strategy.scope():
         model = initial_model(config, data.tokenizer)
@@ -78,6 +79,7 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
     saved = folder.saved()
     progress = restore_state(saved[max(saved)], model, step) if saved else Progress()
     if distribution.is_chief:
+        folder.begin(config, fingerprint)
         folder.rewind_metrics(progress.step)
     return Run(config, folder, distribution, data, held_out, lanes, model, step, progress)
 

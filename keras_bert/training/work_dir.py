@@ -39,15 +39,15 @@ class WorkDir:
         self.path = pathlib.Path(path)
         self.checkpoints = self.path / "checkpoints"
 
-    def claim(self, config: RunConfig, data_fingerprint: str, *, write: bool = True) -> None:
-        """Make the folder this run's, or check that it is.
+    def check(self, config: RunConfig, data_fingerprint: str) -> None:
+        """Nothing happens where the folder is this run's, or nobody's.
 
         Args:
             data_fingerprint: of the shards' manifest; folders may move, their content may not change.
-            write: whether this process may write (the chief alone does).
 
         Raises:
-            TrainingError: the folder belongs to a run with another configuration; every difference is named.
+            TrainingError: the folder belongs to a run with another configuration; every difference is named. Or it
+                holds something else.
         """
         file = self.path / RUN_FILE
         if file.exists():
@@ -72,12 +72,13 @@ class WorkDir:
                     f"{self.path} belongs to a run of another configuration: {'; '.join(differences)}. "
                     "Take another --work-dir, or the configuration it was begun with"
                 )
-        elif self.path.is_dir() and any(self.path.iterdir()) and not self.checkpoints.exists() and write:
+        elif self.path.is_dir() and any(not path.name.startswith(".") for path in self.path.iterdir()):
             raise TrainingError(f"{self.path} holds files, but no run: take an empty or a new folder as --work-dir")
-        if write:
-            record = {"config": config.to_dict(), "data_fingerprint": data_fingerprint}
-            atomic_write_json(file, record)
-            self._clean()
+
+    def begin(self, config: RunConfig, data_fingerprint: str) -> None:
+        """Make the folder this run's; call `check` first, and only when everything that can be refused has been."""
+        atomic_write_json(self.path / RUN_FILE, {"config": config.to_dict(), "data_fingerprint": data_fingerprint})
+        self._clean()
 
     def checkpoint_path(self, step: int) -> pathlib.Path:
         """Folder of the checkpoint after `step` steps."""

@@ -5,6 +5,7 @@ The job: `strategies` to make in this process (several share its devices), `cpu_
 gets one line of example ids a step).
 """
 
+import faulthandler
 import json
 import os
 import pathlib
@@ -45,4 +46,6 @@ def main(job):
 
 
 if __name__ == "__main__":
+    # Where it stands, in the log, should it hang.
+    faulthandler.dump_traceback_later(240, repeat=True)
     main(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")))

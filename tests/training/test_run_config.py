@@ -98,22 +98,22 @@ def test_files_and_changes(tmp_path):
 def test_a_work_dir_of_another_run_is_refused(tmp_path):
     from keras_bert.errors import TrainingError
 
-    WorkDir(tmp_path / "run").claim(RunConfig.from_dict(SMALL), "a" * 64)
+    WorkDir(tmp_path / "run").begin(RunConfig.from_dict(SMALL), "a" * 64)
     for free in (
         changed("logging", every=3),
         changed("training", micro_batch_size=2),
         changed("distribution", strategy="mirrored"),
     ):
-        WorkDir(tmp_path / "run").claim(free, "a" * 64)
+        WorkDir(tmp_path / "run").check(free, "a" * 64)
     with pytest.raises(
         TrainingError, match=r"another configuration: training.batch_size: 4 there, 8 now\. Take another"
     ):
-        WorkDir(tmp_path / "run").claim(changed("training", batch_size=8), "a" * 64)
+        WorkDir(tmp_path / "run").check(changed("training", batch_size=8), "a" * 64)
     with pytest.raises(
         TrainingError, match=r"examples.masking: 'token' there, 'span' now; other shards in data.folder"
     ):
-        WorkDir(tmp_path / "run").claim(changed("examples", masking="span"), "b" * 64)
+        WorkDir(tmp_path / "run").check(changed("examples", masking="span"), "b" * 64)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")
     with pytest.raises(TrainingError, match="other holds files, but no run"):
-        WorkDir(tmp_path / "other").claim(RunConfig.from_dict(SMALL), "a" * 64)
+        WorkDir(tmp_path / "other").check(RunConfig.from_dict(SMALL), "a" * 64)
