@@ -15,6 +15,7 @@ JOBS = {
     "evaluate": "score a model, or an exported file, on labelled texts",
     "predict": "label texts, find entities, answer questions",
     "export": "write a .tflite file that carries its tokenizer and labels, or a SavedModel",
+    "benchmark": "size, cold start, latency and memory of exported files and their peers",
     "convert": "turn a Google TF1 or Hugging Face checkpoint into a Hugging Face one",
     "train-tokenizer": "learn a vocabulary from text",
     "demo": "fine-tune, export, run on the edge runner; one table",
