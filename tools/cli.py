@@ -16,6 +16,7 @@ JOBS = {
     "evaluate": "score a model, or an exported file, on labelled texts",
     "predict": "label texts, find entities, answer questions",
     "export": "write a .tflite file that carries its tokenizer and labels, or a SavedModel",
+    "benchmark": "size, cold start, latency and memory of exported files and their peers",
     "convert": "turn a Google TF1 or Hugging Face checkpoint into a Hugging Face one",
     "train-tokenizer": "learn a vocabulary from text",
     "prepare-data": "turn a corpus into shards of tokenised documents for pretraining",
