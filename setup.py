@@ -46,6 +46,8 @@ setup(
         "edge": ["keras-bert-edge"],
         # Its versions are TensorFlow's: pip picks the one that fits.
         "text": ["tensorflow-text>=2.18"],
+        # Pictures of confusion matrices.
+        "plots": ["matplotlib>=3.7"],
         "keras-hub": ["keras-hub>=0.20"],
         "test": ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.3", "seqeval>=1.2.2"],
     },

@@ -21,6 +21,7 @@ _PUBLIC = {
     "TokenClassifier": "models",
     "Tokenizer": "tokenizers",
     "adamw": "training",
+    "fine_tuning_optimizer": "training",
 }
 _MODULES = ("data", "layers", "metrics", "models", "prediction", "training")
 

@@ -5,6 +5,7 @@ from .classification import LabelledTexts, classification, read_labelled_texts, 
 from .conll import TaggedSentence, TaggedSentences, read_conll, read_tagged_sentences
 from .predict import predict_logits, probabilities
 from .questions import question_answering
+from .sentence_pairs import SentencePairs, read_sentence_pairs, sentence_pairs
 from .squad import GoldAnswer, Question, Questions, read_questions, read_squad
 from .tables import Columns, TextRow, read_rows
 from .tokens import token_classification
@@ -15,6 +16,7 @@ __all__ = [
     "LabelledTexts",
     "Question",
     "Questions",
+    "SentencePairs",
     "TaggedSentence",
     "TaggedSentences",
     "TextRow",
@@ -29,8 +31,10 @@ __all__ = [
     "read_labelled_texts",
     "read_questions",
     "read_rows",
+    "read_sentence_pairs",
     "read_squad",
     "read_tagged_sentences",
+    "sentence_pairs",
     "split_labelled_texts",
     "token_classification",
     "tokenize",

@@ -30,7 +30,7 @@ def test_finetune_learns_and_reports(finetuned, table):
     assert report["scores"]["test"]["accuracy"] > 0.95
     assert report["scores"]["dev"] == report["scores"]["test"]
     assert report["labels"] == ["neg", "pos"]
-    assert report["examples"] == {"train": 60, "dev": 60}
+    assert report["examples"] == {"train": 60, "dev": 60, "test": 60}
     assert max(report["history"]["dev_accuracy"]) == report["history"]["dev_accuracy"][report["best_epoch"] - 1]
     assert json.loads((finetuned / "config.json").read_text())["id2label"] == {"0": "neg", "1": "pos"}
     model = kb.SequenceClassifier.from_pretrained(finetuned)

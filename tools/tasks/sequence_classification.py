@@ -1,4 +1,4 @@
-"""Classification of one text or a pair, and regression."""
+"""Classification of one text or a pair, with one label or several, and regression."""
 
 from __future__ import annotations
 
@@ -18,30 +18,38 @@ from keras_bert.data import (
     split_labelled_texts,
     tokenize,
 )
-from keras_bert.errors import DataError
+from keras_bert.data.labels import SEPARATOR
+from keras_bert.errors import DataError, KerasBertError
+from keras_bert.metrics import class_scores, one_hot
 
-from ..scoring import scores
-from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, rounded
+from ..details import per_class
+from ..scoring import THRESHOLD, chosen, scores
+from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, class_loss, refuse_class_options, rounded
 
 
 class SequenceClassification(TaskAdapter):
-    """Predictions are logits or scores, float32 [texts, labels]."""
+    """Predictions are probabilities, float32 [texts, labels], or values [texts, 1]."""
 
     name = "sequence_classification"
     reads_pairs = "may"
     max_length = 128
     unit = "texts"
-    option_names = ("regression", "text_column", "pair_column", "label_column")
+    option_names = ("regression", "multi_label", "label_separator", "text_column", "pair_column", "label_column")
 
     def add_reading_options(self, group: Any) -> None:
-        group.description = (
-            "TSV or CSV with a header, or JSON lines; columns are found where `label` is the label and the rest is text"
+        group.add_argument("--regression", action="store_true", help="labels are numbers to predict, not classes")
+        group.add_argument("--multi-label", action="store_true", help="a text has any number of labels, or none")
+        group.add_argument(
+            "--label-separator", metavar="TEXT", help=f"between the labels of a text (default {SEPARATOR!r})"
         )
-        for role in ("text", "pair", "label"):
-            group.add_argument(f"--{role}-column", metavar="NAME", help=f"column of the {role}")
 
     def read(self, path: str, options: argparse.Namespace) -> LabelledTexts:
-        return read_labelled_texts(path, Columns(options.text_column, options.pair_column, options.label_column))
+        return read_labelled_texts(
+            path,
+            Columns(options.text_column, options.pair_column, options.label_column),
+            multi_label=options.multi_label,
+            separator=options.label_separator or SEPARATOR,
+        )
 
     def split(self, data: LabelledTexts, fraction: float, seed: int) -> tuple[LabelledTexts, LabelledTexts]:
         """Hold out the same share of every label."""
@@ -50,15 +58,22 @@ class SequenceClassification(TaskAdapter):
         return split_labelled_texts(data, fraction, seed)
 
     def model_arguments(self, train: LabelledTexts, options: argparse.Namespace) -> dict[str, Any]:
-        if options.regression:
-            return {"labels": ["value"], "problem_type": "regression"}
+        problem_type = _problem_type(options)
+        if problem_type == "regression":
+            return {"labels": ["value"], "problem_type": problem_type}
         labels = train.label_names()
-        if len(labels) < 2:
-            raise DataError(f"{train.path} has one label only, {labels[0]!r}: expected at least two")
-        return {"labels": labels, "problem_type": "single_label_classification"}
+        if problem_type == "multi_label_classification":
+            if not labels:
+                raise DataError(f"{train.path} has no label in any line: expected at least one")
+        elif len(labels) < 2:
+            raise DataError(
+                f"{train.path} has one label only, {labels[0]!r}, from line {train.lines[0]} to {train.lines[-1]}: "
+                "expected at least two"
+            )
+        return {"labels": labels, "problem_type": problem_type}
 
     def check(self, data: LabelledTexts, model_labels: Sequence[str], options: argparse.Namespace) -> None:
-        data.targets(model_labels, "regression" if options.regression else "single_label_classification")
+        data.targets(model_labels, _problem_type(options))
 
     def training_examples(self, model: Any, train: LabelledTexts, max_length: int) -> TrainingExamples:
         texts = tokenize(model.tokenizer, train.texts, train.pairs, max_length=max_length)
@@ -66,6 +81,12 @@ class SequenceClassification(TaskAdapter):
         if texts.truncated:
             notes.append(f"{texts.truncated} of {len(train)} training texts were cut to {max_length} tokens")
         return TrainingExamples(texts, train.targets(model.labels, model.problem_type), notes)
+
+    def compile_arguments(self, model: Any, examples: TrainingExamples, options: argparse.Namespace) -> dict[str, Any]:
+        if model.problem_type != "single_label_classification":
+            refuse_class_options(model.problem_type, options)
+            return {}
+        return class_loss(model, examples.targets, options)
 
     def predict(
         self,
@@ -76,9 +97,10 @@ class SequenceClassification(TaskAdapter):
         max_length: int | None,
         on_item: Callable[[int], None],
     ) -> np.ndarray:
-        return predict_logits(
+        logits = predict_logits(
             model, data.texts, data.pairs, batch_size=batch_size, max_length=max_length, on_batch=on_item
         )
+        return probabilities(logits, model.problem_type)
 
     def edge_predict(self, runner: Any, data: LabelledTexts, on_item: Callable[[int], None]) -> np.ndarray:
         rows = []
@@ -93,9 +115,14 @@ class SequenceClassification(TaskAdapter):
         found = scores(predictions, data, model.labels, model.problem_type)
         if model.problem_type == "regression":
             return Evaluation(found, {})
-        targets, classes = data.targets(model.labels, model.problem_type), predictions.argmax(-1)
-        f1 = {label: metrics.f1(targets, classes, index) for index, label in enumerate(model.labels)}
-        return Evaluation(found, {"f1_per_label": f1})
+        targets, count = data.targets(model.labels, model.problem_type), len(model.labels)
+        if model.problem_type == "multi_label_classification":
+            return Evaluation(found, {"per_class": per_class(model.labels, class_scores(targets, chosen(predictions)))})
+        classes = predictions.argmax(-1)
+        by_class = class_scores(one_hot(targets, count), one_hot(classes, count))
+        matrix = metrics.confusion_matrix(targets, classes, count).tolist()
+        confusion = {"labels": list(model.labels), "matrix": matrix}
+        return Evaluation(found, {"per_class": per_class(model.labels, by_class), "confusion": confusion})
 
     def answer(
         self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, batch_size: int
@@ -107,8 +134,22 @@ class SequenceClassification(TaskAdapter):
             texts, rows, model.tokenizer.encode_batch(texts, pairs, max_length=limit), strict=True
         ):
             named = rounded(dict(zip(model.labels, row, strict=True)))
-            best = max(named, key=named.__getitem__)
+            record: dict[str, Any] = {"text": text, "scores": named, "truncated": encoding.truncated}
+            if model.problem_type == "multi_label_classification":
+                record["labels"] = [label for label, score in named.items() if score >= THRESHOLD]
+                best = " ".join(f"{label} {named[label]:.4f}" for label in record["labels"]) or "(none)"
+            else:
+                first = max(named, key=named.__getitem__)
+                best = f"{first}\t{named[first]:.4f}"
             note = f"\t(cut to {limit} tokens)" if encoding.truncated else ""
-            record = {"text": text, "scores": named, "truncated": encoding.truncated}
-            answers.append(Answered(f"{best}\t{named[best]:.4f}\t{text}{note}", record))
+            answers.append(Answered(f"{best}\t{text}{note}", record))
         return answers
+
+
+def _problem_type(options: argparse.Namespace) -> str:
+    """Raises KerasBertError where two are asked for."""
+    if options.regression and options.multi_label:
+        raise KerasBertError("--regression and --multi-label exclude each other")
+    if options.multi_label:
+        return "multi_label_classification"
+    return "regression" if options.regression else "single_label_classification"

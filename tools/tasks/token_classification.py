@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from keras_bert import metrics
 from keras_bert.data import TaggedSentences, read_tagged_sentences
 from keras_bert.data.conll import SCHEMES
@@ -13,7 +15,7 @@ from keras_bert.data.tokens import first_tokens, joined, token_examples, words_o
 from keras_bert.errors import DataError
 from keras_bert.prediction import find_entities, tag_words
 
-from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, show_problems, split_by
+from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, class_loss, show_problems, split_by
 
 
 class TokenClassification(TaskAdapter):
@@ -69,6 +71,9 @@ class TokenClassification(TaskAdapter):
             notes.append(f"{examples.unread_words} training words are left out: the tokenizer gives them no token")
         return TrainingExamples(examples.texts, examples.targets, notes)
 
+    def compile_arguments(self, model: Any, examples: TrainingExamples, options: argparse.Namespace) -> dict[str, Any]:
+        return class_loss(model, examples.targets.values, options)
+
     def predict(
         self,
         model: Any,
@@ -103,7 +108,10 @@ class TokenClassification(TaskAdapter):
         named = {name: value for name, value in found.micro._asdict().items() if name != "support"}
         return Evaluation(
             {"f1": named.pop("f1"), **named, "accuracy": accuracy},
-            {"per_type": {kind: score._asdict() for kind, score in found.per_type.items()}},
+            {
+                "per_type": {kind: score._asdict() for kind, score in found.per_type.items()},
+                "confusion": _word_confusion(targets, predictions),
+            },
         )
 
     def answer(
@@ -119,3 +127,14 @@ class TokenClassification(TaskAdapter):
             }
             answers.append(Answered(f"{entities or '(none)'}\t{text}", record))
         return answers
+
+
+def _word_confusion(targets: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """How often words of each type of entity were given each type; B- and I- count alike."""
+    wanted, given = ([tag[2:] or tag for tags in side for tag in tags] for side in (targets, predictions))
+    kinds = ["O", *sorted({*wanted, *given} - {"O"})]
+    ids = {kind: index for index, kind in enumerate(kinds)}
+    matrix = metrics.confusion_matrix(
+        np.array([ids[kind] for kind in wanted]), np.array([ids[kind] for kind in given]), len(kinds)
+    )
+    return {"labels": kinds, "matrix": matrix.tolist()}
