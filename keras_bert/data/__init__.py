@@ -3,6 +3,7 @@
 from .batches import TokenTargets, batch_indices, batched_dataset, tokenize
 from .classification import LabelledTexts, classification, read_labelled_texts, split_labelled_texts
 from .conll import TaggedSentence, TaggedSentences, read_conll, read_tagged_sentences
+from .documents import documents
 from .predict import predict_logits, probabilities
 from .questions import question_answering
 from .sentence_pairs import SentencePairs, read_sentence_pairs, sentence_pairs
@@ -24,6 +25,7 @@ __all__ = [
     "batch_indices",
     "batched_dataset",
     "classification",
+    "documents",
     "predict_logits",
     "probabilities",
     "question_answering",

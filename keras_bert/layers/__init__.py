@@ -4,6 +4,7 @@ from .attention import AttentionBias, SelfAttention
 from .embeddings import TextEmbedding
 from .heads import ClassificationHead, MaskedLMHead, Pooling
 from .transformer import TransformerBlock
+from .window_pooling import WindowMixer, WindowPooling
 
 __all__ = [
     "AttentionBias",
@@ -13,4 +14,6 @@ __all__ = [
     "SelfAttention",
     "TextEmbedding",
     "TransformerBlock",
+    "WindowMixer",
+    "WindowPooling",
 ]

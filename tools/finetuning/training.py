@@ -71,7 +71,7 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
     keras.utils.set_random_seed(seed)
     with _devices(options):
         model, max_length = open_model(task, data.train, options)
-        examples = task.training_examples(model, data.train, max_length)
+        examples = task.training_examples(model, data.train, max_length, options)
         steps = options.epochs * examples.num_batches(options.batch_size)
         model.compile(_optimizer(model, options, steps), **task.compile_arguments(model, examples, options))
     best = BestEpoch(lambda model: evaluate(task, model, data.dev, max_length, lambda _: None).scores, output)

@@ -136,7 +136,9 @@ class TaskAdapter(abc.ABC):
         """Raise DataError for what the model cannot be scored on."""
 
     @abc.abstractmethod
-    def training_examples(self, model: Any, train: Any, max_length: int) -> TrainingExamples:
+    def training_examples(
+        self, model: Any, train: Any, max_length: int, options: argparse.Namespace
+    ) -> TrainingExamples:
         """Model inputs and targets."""
 
     @abc.abstractmethod

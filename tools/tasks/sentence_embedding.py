@@ -77,7 +77,9 @@ class SentenceEmbedding(TaskAdapter):
     def check(self, data: SentencePairs, model_labels: Sequence[str], options: argparse.Namespace) -> None:
         """Every file that can be read can be scored."""
 
-    def training_examples(self, model: Any, train: SentencePairs, max_length: int) -> PairExamples:
+    def training_examples(
+        self, model: Any, train: SentencePairs, max_length: int, options: argparse.Namespace
+    ) -> PairExamples:
         sides = [tokenize(model.tokenizer, side, max_length=max_length) for side in (train.texts, train.pairs)]
         texts = interleaved(*sides)
         notes = []

@@ -59,7 +59,9 @@ class TokenClassification(TaskAdapter):
     def check(self, data: TaggedSentences, model_labels: Sequence[str], options: argparse.Namespace) -> None:
         data.targets(model_labels)
 
-    def training_examples(self, model: Any, train: TaggedSentences, max_length: int) -> TrainingExamples:
+    def training_examples(
+        self, model: Any, train: TaggedSentences, max_length: int, options: argparse.Namespace
+    ) -> TrainingExamples:
         words = words_of_sentences(
             model.tokenizer, [sentence.words for sentence in train.sentences], max_length=max_length
         )
