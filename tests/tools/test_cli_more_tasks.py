@@ -1,6 +1,7 @@
 """Several labels a text and sentence vectors from the command line."""
 
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -98,6 +99,29 @@ def test_in_a_few_lines_of_keras(checkpoint, sentences):
     model.compile(kb.adamw(1e-2, steps=10 * len(pairs)), loss=kb.training.MultipleNegativesRankingLoss())
     losses = model.fit(pairs, epochs=10, verbose=0).history["loss"]
     assert losses[-1] < losses[0]
+
+
+def test_files_of_the_edge(tmp_path, capsys):
+    """An exported file answers the same questions."""
+    edge = pytest.importorskip("keras_bert_edge")
+    fixtures = pathlib.Path(__file__).parents[1] / "edge" / "fixtures"
+    runner = edge.load(str(fixtures / "multi_label.tflite"))
+    texts = ["a good film", "a bad film", "the good the bad"]
+    found = [runner(text).labels for text in texts]
+    rows = "".join(f"{text}\t{','.join(labels)}\n" for text, labels in zip(texts, found, strict=True))
+    (tmp_path / "t.tsv").write_text("text\tlabel\n" + rows)
+    assert run("evaluate", fixtures / "multi_label.tflite", "--data", tmp_path / "t.tsv", "--json") == 0
+    assert json.loads(capsys.readouterr().out)["subset_accuracy"] == 1.0
+    runner = edge.load(str(fixtures / "embedding.tflite"))
+    pairs = [("a good film", "a bad film"), ("good", "the bad"), ("a film", "a film")]
+    vectors = [[runner(text).vector for text in pair] for pair in pairs]
+    cosines = [min(float(a @ b / np.linalg.norm(a) / np.linalg.norm(b)), 1.0) for a, b in vectors]
+    rows = "".join(f"{a}\t{b}\t{score}\n" for (a, b), score in zip(pairs, cosines, strict=True))
+    (tmp_path / "p.tsv").write_text("a\tb\tlabel\n" + rows)
+    assert run("evaluate", fixtures / "embedding.tflite", "--data", tmp_path / "p.tsv", "--json") == 0
+    scores = json.loads(capsys.readouterr().out)
+    assert scores["pearson"] == pytest.approx(1, abs=1e-5)
+    assert scores["mse"] == pytest.approx(0, abs=1e-9)
 
 
 @pytest.mark.parametrize(

@@ -127,7 +127,7 @@ strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
 import json, keras, numpy as np
 import keras_bert as kb
-checkpoint, table = sys.argv[1:]
+checkpoint, table, out = sys.argv[1:]
 plain = {name: 0.0 for name in ("hidden_dropout", "attention_dropout", "classifier_dropout")}
 results = []
 for scope in (strategy.scope(), tf.distribute.get_strategy().scope()):
@@ -138,22 +138,31 @@ for scope in (strategy.scope(), tf.distribute.get_strategy().scope()):
         optimizer = kb.fine_tuning_optimizer(model, 1e-3, steps=2 * len(data), clip_norm=None, layer_decay=0.9)
         model.compile(optimizer)
     losses = model.fit(data, epochs=2, verbose=0).history["loss"]
+    texts = ["the film was good", "bad", "a dull film and poor"]
+    assert kb.data.predict_logits(model, texts).shape == (3, 2)
     results.append((losses, keras.ops.convert_to_numpy(model.head.classifier.kernel).tolist()))
+# The same devices for the command, which takes all GPUs.
+mirrored = tf.distribute.MirroredStrategy
+tf.distribute.MirroredStrategy = lambda: mirrored(["CPU:0", "CPU:1"])
+from keras_bert_tools import cli
+options = ["--epochs", "2", "--batch-size", "16", "--dev", table, "-o", out, "--mirrored"]
+assert cli.main(["finetune", checkpoint, "--train", table, *options]) == 0
 print(json.dumps(results))
 """
 
 
-def test_fit_under_mirrored_strategy(checkpoint, table):
+def test_fit_under_mirrored_strategy(checkpoint, table, tmp_path):
     """Two devices, each with half of every batch, learn what one learns. (Keras clips gradients on each device before
     they are added up: without clipping the two are the same.)"""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", MIRRORED, str(checkpoint), str(table)]
+    command = [sys.executable, "-c", MIRRORED, str(checkpoint), str(table), str(tmp_path / "out")]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     (two_losses, two_kernel), (one_losses, one_kernel) = json.loads(done.stdout.splitlines()[-1])
     assert two_losses == pytest.approx(one_losses, rel=1e-3)
     for two, one in zip(two_kernel, one_kernel, strict=True):
         assert two == pytest.approx(one, abs=1e-4)
+    assert len(json.loads((tmp_path / "out" / "report.json").read_text())["history"]["dev_accuracy"]) == 2
 
 
 def test_long_texts(checkpoint, tmp_path, capsys):
@@ -170,3 +179,5 @@ def test_long_texts(checkpoint, tmp_path, capsys):
     assert json.loads(capsys.readouterr().out) == report["scores"]["dev"]
     assert run("predict", tmp_path / "out", "the film was very " * 200 + "good") == 0
     assert capsys.readouterr().out.startswith("pos")
+    assert run("export", tmp_path / "out", "-o", tmp_path / "m.tflite") == 2
+    assert "reads documents by windows" in capsys.readouterr().err

@@ -51,7 +51,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--accumulate", type=shared.positive(int), default=1, metavar="N", help="add up the gradients of N batches"
     )
-    group.add_argument("--patience", type=shared.positive(int), metavar="N", help="stop after N epochs without a gain")
+    group.add_argument(
+        "--patience", type=shared.positive(int), metavar="N", help="stop after N epochs worse than the best"
+    )
     group.add_argument("--label-smoothing", type=share(), default=0.0)
     group.add_argument(
         "--class-weights",

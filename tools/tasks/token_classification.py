@@ -53,7 +53,9 @@ class TokenClassification(TaskAdapter):
     def model_arguments(self, train: TaggedSentences, options: argparse.Namespace) -> dict[str, Any]:
         labels = train.label_names()
         if len(labels) < 2:
-            raise DataError(f"{train.path} has one tag only, {labels[0]!r}: expected at least two")
+            last = train.sentences[-1]
+            lines = f"line {train.sentences[0].line} to {last.line + len(last.words) - 1}"
+            raise DataError(f"{train.path} has one tag only, {labels[0]!r}, from {lines}: expected at least two")
         return {"labels": labels}
 
     def check(self, data: TaggedSentences, model_labels: Sequence[str], options: argparse.Namespace) -> None:
