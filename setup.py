@@ -53,6 +53,8 @@ setup(
         "text": ["tensorflow-text>=2.18"],
         # `prepare-data --runner beam`: corpora beyond one machine.
         "beam": ["apache-beam>=2.60"],
+        # Pictures of confusion matrices.
+        "plots": ["matplotlib>=3.7"],
         "keras-hub": ["keras-hub>=0.20"],
         "test": ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.3", "seqeval>=1.2.2"],
     },

@@ -191,7 +191,13 @@ def load_model(path: pathlib.Path, task: str | None = None) -> Any:
     with quiet_imports():
         import keras_bert.models as models
         from keras_bert.checkpoints import open_checkpoint
+        from keras_bert.models.documents import is_document_classifier
 
+    if task is None and is_document_classifier(path):
+        raise ExportError(
+            f"{path} reads documents by windows, an exported file one window: --task sequence_classification exports "
+            "the classifier of single windows"
+        )
     if task is None:
         task = _saved_task(open_checkpoint(path))
     with quiet_imports():
