@@ -2,7 +2,7 @@
 
 Everything goes through the command line of keras-bert, on one machine: a WordPiece vocabulary of 8,000 from the
 training novels, shards of them and of the held-out ones, a run for each objective (MLM + NSP, MLM alone, MLM + SOP)
-from pretraining_quality.toml, and, where a folder of labelled texts is given, fine-tuning of the MLM + NSP result and
+from the configuration bert_mini, and, where a folder of labelled texts is given, fine-tuning of the MLM + NSP result and
 of the same network with random weights, a seed each. Accuracy is that of masked tokens of the held-out novels; the
 tables of counts (pretraining_baselines.py) are asked for the same tokens. What a work folder already holds is not done
 again.
@@ -25,7 +25,7 @@ from typing import Any
 from pretraining_baselines import count_tables, masked_accuracy
 from report import machine_facts, print_table, write_json
 
-CONFIG = Path(__file__).with_name("pretraining_quality.toml")
+CONFIG = "bert_mini"
 HELD_OUT = ("1342_pride_and_prejudice.txt", "974_the_secret_agent_a_simple_tale.txt")
 # Objective -> what differs from the configuration file.
 RUNS: dict[str, dict[str, str]] = {
