@@ -2,10 +2,9 @@
 
 Everything goes through the command line of keras-bert, on one machine: a WordPiece vocabulary of 8,000 from the
 training novels, shards of them and of the held-out ones, a run for each objective (MLM + NSP, MLM alone, MLM + SOP)
-from the configuration bert_mini, and, where a folder of labelled texts is given, fine-tuning of the MLM + NSP result and
-of the same network with random weights, a seed each. Accuracy is that of masked tokens of the held-out novels; the
-tables of counts (pretraining_baselines.py) are asked for the same tokens. What a work folder already holds is not done
-again.
+from the configuration bert_mini, and, where a folder of labelled texts is given, fine-tuning of the MLM + NSP result
+and of the same network with random weights. Accuracy is that of masked tokens of the held-out novels; the tables of
+counts (pretraining_baselines.py) are asked for the same tokens. What a work folder already holds is not done again.
 
 Example:
     python benchmarks/pretraining_quality.py path/to/novels --work-dir runs --classify path/to/sentiment-mr
