@@ -58,6 +58,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"about how many tokens a shard (default {SHARD_TOKENS})",
     )
     parser.add_argument("--workers", type=positive(int), help="processes (default: one a core)")
+    parser.add_argument(
+        "--share",
+        nargs=2,
+        type=float,
+        default=(0.0, 1.0),
+        metavar=("FROM", "TO"),
+        help="only this share of the documents, drawn at random by the seed: 0 0.99 to train on, 0.99 1 held out",
+    )
     parser.add_argument("--seed", type=int, default=0, help="of the documents' order (default 0)")
     parser.add_argument(
         "--errors",
@@ -84,6 +92,7 @@ def run(arguments: argparse.Namespace) -> int:
         corpus=CorpusFormat(arguments.format, arguments.text_field, arguments.errors),
         rules=TextRules(arguments.join_lines, arguments.sentences),
         seed=arguments.seed,
+        share=tuple(arguments.share),
         num_shards=arguments.shards,
         shard_tokens=arguments.shard_tokens,
     )

@@ -61,19 +61,33 @@ def document_keys(seed: int, group: int, block: int, count: int) -> np.ndarray:
     return np.random.Philox(np.random.SeedSequence((seed, group, block))).random_raw(count).astype(np.uint64)
 
 
+def select_share(
+    documents: TokenDocuments, keys: np.ndarray, share: tuple[float, float]
+) -> tuple[TokenDocuments, np.ndarray]:
+    """The documents, and their keys, whose key lies between the two fractions of all keys; the order is kept."""
+    low, high = (round(fraction * (1 << 64)) for fraction in share)
+    if low == 0 and high == 1 << 64:
+        return documents, keys
+    chosen = np.array([low <= key < high for key in keys.tolist()], bool).nonzero()[0]
+    return _pick(documents, chosen), keys[chosen]
+
+
 def sort_by_key(documents: TokenDocuments, keys: np.ndarray) -> KeyedDocuments:
     """The documents of a block in the order of their keys."""
     order = np.argsort(keys, kind="stable")
+    return KeyedDocuments(keys[order], order.astype(np.int64), _pick(documents, order))
+
+
+def _pick(documents: TokenDocuments, order: np.ndarray) -> TokenDocuments:
     slices = list(documents.slices())
     ids = [slices[i][0] for i in order]
     lengths = [slices[i][1] for i in order]
-    ordered = TokenDocuments(
-        np.concatenate(ids) if ids else documents.token_ids,
-        np.concatenate(lengths) if lengths else documents.sentence_lengths,
+    return TokenDocuments(
+        np.concatenate(ids) if ids else documents.token_ids[:0],
+        np.concatenate(lengths) if lengths else documents.sentence_lengths[:0],
         documents.token_counts[order],
         documents.sentence_counts[order],
     )
-    return KeyedDocuments(keys[order], order.astype(np.int64), ordered)
 
 
 def write_part(path: pathlib.Path, part: KeyedDocuments, source_sha256: str, replaced: int) -> PartSummary:

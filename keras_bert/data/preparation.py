@@ -195,7 +195,7 @@ def _pool(tokenizer: Tokenizer, settings: PreparationSettings, workers: int | No
         count,
         multiprocessing.get_context("spawn"),
         start_worker,
-        (tokenizer.to_json(), settings.corpus, settings.rules, settings.seed),
+        (tokenizer.to_json(), settings.corpus, settings.rules, settings.seed, settings.share),
     )
     try:
         yield _Pool(executor, count + 1)

@@ -20,7 +20,7 @@ from ..files import atomic_write_json
 from ..tokenizers import Tokenizer
 from .assignment import shard_boundaries, shard_count
 from .corpus import Piece, group_files, read_blocks
-from .parts import document_keys
+from .parts import document_keys, select_share
 from .preparation_jobs import write_shard_file
 from .preparation_plan import (
     WORK_FOLDER,
@@ -133,6 +133,7 @@ class _Tokenize(beam.DoFn):
         settings = self.settings
         documents = tokenize_block(pieces, self.words, settings.corpus, settings.rules, replaced.append)
         keys = document_keys(settings.seed, group, block, len(documents))
+        documents, keys = select_share(documents, keys, settings.share)
         for number, (key, (ids, lengths)) in enumerate(zip(keys.tolist(), documents.slices(), strict=True)):
             yield key.to_bytes(8, "big"), group, block, number, ids.tobytes(), lengths.tobytes()
         counts = documents.token_counts.tobytes()

@@ -19,7 +19,7 @@ from ..files import atomic_path, atomic_write_json
 from ..tokenizers import Tokenizer
 from ..tokenizers.word_cache import WordCache
 from .corpus import CorpusFormat, Piece
-from .parts import PartSummary, check_part, document_keys, read_range, sort_by_key, write_part
+from .parts import PartSummary, check_part, document_keys, read_range, select_share, sort_by_key, write_part
 from .shards import Shard, check_shard, encode_document, file_sha256, read_shard_note
 from .token_documents import TextRules, document_words, tokenize_block
 
@@ -64,12 +64,15 @@ class _Worker:
     corpus: CorpusFormat
     rules: TextRules
     seed: int
+    share: tuple[float, float]
 
 
 _worker: _Worker | None = None
 
 
-def start_worker(tokenizer_json: str, corpus: CorpusFormat, rules: TextRules, seed: int) -> None:
+def start_worker(
+    tokenizer_json: str, corpus: CorpusFormat, rules: TextRules, seed: int, share: tuple[float, float]
+) -> None:
     """Set a worker process up; it ends when its parent does, and leaves Ctrl-C to the parent."""
     global _worker
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -77,7 +80,7 @@ def start_worker(tokenizer_json: str, corpus: CorpusFormat, rules: TextRules, se
     parent = multiprocessing.parent_process()
     if parent is not None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), daemon=True).start()
-    _worker = _Worker(document_words(Tokenizer.from_json(tokenizer_json)), corpus, rules, seed)
+    _worker = _Worker(document_words(Tokenizer.from_json(tokenizer_json)), corpus, rules, seed, share)
 
 
 def _end_with(sentinel: int) -> None:
@@ -98,6 +101,7 @@ def tokenize_part(job: PartJob) -> PartSummary:
     replaced: list[int] = []
     documents = tokenize_block(job.pieces, _worker.words, _worker.corpus, _worker.rules, replaced.append)
     keys = document_keys(_worker.seed, job.group, job.block, len(documents))
+    documents, keys = select_share(documents, keys, _worker.share)
     return write_part(job.path, sort_by_key(documents, keys), source, sum(replaced))
 
 

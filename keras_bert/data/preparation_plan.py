@@ -28,24 +28,30 @@ class PreparationSettings:
     """What a shard folder is made with, beside files and tokenizer.
 
     Attributes:
+        share: the documents between these fractions of the random order that the seed gives; the others are left out.
+            Two folders with the same seed and shares that do not overlap have no document in common.
         num_shards: None for as many as hold at most about `shard_tokens` each.
     """
 
     corpus: CorpusFormat = CorpusFormat()  # noqa: RUF009
     rules: TextRules = TextRules()  # noqa: RUF009
     seed: int = 0
+    share: tuple[float, float] = (0.0, 1.0)
     num_shards: int | None = None
     shard_tokens: int = SHARD_TOKENS
 
     def __post_init__(self) -> None:
         if self.shard_tokens < 1 or (self.num_shards is not None and self.num_shards < 1) or self.seed < 0:
             raise DataError("shards and tokens a shard must be at least 1, and the seed at least 0")
+        if not 0 <= self.share[0] < self.share[1] <= 1:
+            raise DataError(f"share must be two fractions, the first below the second, got {self.share}")
 
     def to_json(self) -> dict[str, Any]:
         """The manifest's `settings`."""
         return {
             **dataclasses.asdict(self.corpus),
             **dataclasses.asdict(self.rules),
+            "share": list(self.share),
             "num_shards": self.num_shards,
             "shard_tokens": self.shard_tokens,
         }

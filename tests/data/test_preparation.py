@@ -181,6 +181,21 @@ def test_same_bytes_for_any_number_of_workers_and_other_for_another_seed(corpus,
     assert [set(shard) for shard in read_shards(tmp_path / "other")] != [set(shard) for shard in read_shards(prepared)]
 
 
+def test_shares_divide_the_corpus(corpus, tokenizer, prepared, tmp_path) -> None:
+    files = find_files([str(corpus[0])])
+    rows = []
+    for name, share in (("train", (0.0, 0.9)), ("held-out", (0.9, 1.0))):
+        settings = PreparationSettings(SETTINGS.corpus, num_shards=2, seed=3, share=share)
+        manifest = prepare(files, tokenizer, tmp_path / name, settings, workers=2).manifest
+        shards = read_shards(tmp_path / name)
+        assert sorted(number for shard in shards for number in shard) == list(range(manifest.documents))
+        rows.append([row for shard in shards for row in shard.values()])
+    # A tenth of 1070 documents is 107, with a standard deviation of 10.
+    assert abs(len(rows[1]) - 107) < 40
+    whole = [row for shard in read_shards(prepared) for row in shard.values()]
+    assert sorted(rows[0] + rows[1]) == sorted(whole)
+
+
 def test_beam_writes_the_same(corpus, tokenizer, prepared, tmp_path) -> None:
     pytest.importorskip("apache_beam")
     from keras_bert.data.preparation_beam import prepare_with_beam
@@ -309,7 +324,12 @@ def test_a_broken_shard_of_a_finished_folder_is_named(corpus, tokenizer, tmp_pat
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"num_shards": 0}, "at least 1"), ({"shard_tokens": 0}, "at least 1"), ({"seed": -1}, "seed")],
+    [
+        ({"num_shards": 0}, "at least 1"),
+        ({"shard_tokens": 0}, "at least 1"),
+        ({"seed": -1}, "seed"),
+        ({"share": (0.5, 0.5)}, "share must be"),
+    ],
 )
 def test_impossible_settings(options, message) -> None:
     with pytest.raises(DataError, match=message):
