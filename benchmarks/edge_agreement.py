@@ -1,7 +1,8 @@
 """The same texts through one classifier on many runtimes: labels that agree, and the largest difference of a score.
 
-`record` runs where the device is and needs nothing but keras-bert-edge (for `--with mediapipe`: mediapipe); it writes a
-JSON of scores. `compare` holds such files against the first one. The page under edge/web writes the same JSON.
+`record` runs where the device is and needs nothing but keras-bert-edge (`--with mediapipe`: mediapipe; `litert-js` and
+`mediapipe-js`: Chromium, and `npm install @litertjs/core @mediapipe/tasks-text` in edge/web); it writes scores as JSON.
+`compare` holds such files against the first one.
 
 Example:
     python benchmarks/edge_agreement.py record model.tflite texts.txt -o x86.json
@@ -28,30 +29,104 @@ def record_edge(model_path: Path, texts: list[str]) -> dict[str, Any]:
     return {"runtime": model.engine.runtime, "labels": model.labels, "scores": scores}
 
 
-def record_mediapipe(model_path: Path, texts: list[str]) -> dict[str, Any]:
-    """Scores by MediaPipe's TextClassifier, in the order of the file's labels."""
+def for_mediapipe(text: str) -> str:
+    """The text as an uncased BERT has it: MediaPipe itself drops no control characters and no accents."""
+    import unicodedata
+
+    kept = (c for c in text if c in "\t\n\r" or not unicodedata.category(c).startswith("C"))
+    return "".join(c for c in unicodedata.normalize("NFD", "".join(kept)) if unicodedata.category(c) != "Mn").lower()
+
+
+def labels_of(model_path: Path) -> list[str]:
+    """The labels in the file, in the order of its outputs."""
     import zipfile
 
+    with zipfile.ZipFile(model_path) as archive:
+        return archive.read("labels.txt").decode().splitlines()
+
+
+def record_mediapipe(model_path: Path, texts: list[str]) -> dict[str, Any]:
+    """Scores by MediaPipe's TextClassifier, in the order of the file's labels."""
     from mediapipe.tasks.python import text as tasks
     from mediapipe.tasks.python.core.base_options import BaseOptions
 
-    with zipfile.ZipFile(model_path) as archive:
-        labels = archive.read("labels.txt").decode().splitlines()
+    labels = labels_of(model_path)
     options = tasks.TextClassifierOptions(base_options=BaseOptions(model_asset_path=str(model_path)))
     with tasks.TextClassifier.create_from_options(options) as classifier:
         scores = []
         for text in texts:
-            found = {c.category_name: c.score for c in classifier.classify(text).classifications[0].categories}
+            categories = classifier.classify(for_mediapipe(text)).classifications[0].categories
+            found = {category.category_name: category.score for category in categories}
             scores.append([found[label] for label in labels])
     return {"runtime": "mediapipe", "labels": labels, "scores": scores}
+
+
+def record_browser(runtime: str, model_path: Path, texts: list[str]) -> dict[str, Any]:
+    """Scores in headless Chromium: `litert-js` through the modules of edge/web, or `mediapipe-js`.
+
+    Raises:
+        SystemExit: Chromium is not installed, or the page failed; it says why.
+    """
+    import functools
+    import http.server
+    import queue
+    import shutil
+    import subprocess
+    import tempfile
+    import threading
+
+    chromium = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if chromium is None:
+        raise SystemExit("error: Chromium is not installed")
+    labels, here, results = labels_of(model_path), Path(__file__).parent, queue.Queue()
+    asked = [for_mediapipe(text) for text in texts] if runtime == "mediapipe-js" else texts
+
+    class Handler(http.server.SimpleHTTPRequestHandler):
+        def do_POST(self) -> None:
+            results.put(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(204)
+            self.end_headers()
+
+        def log_message(self, *arguments: Any) -> None:
+            pass
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary)
+        for path in (*(here.parent / "edge" / "web").iterdir(), here / "edge_browser.html"):
+            (folder / path.name).symlink_to(path.resolve())
+        (folder / "model.tflite").symlink_to(model_path.resolve())
+        request = {"runtime": runtime, "texts": asked, "labels": labels}
+        (folder / "texts.json").write_text(json.dumps(request), encoding="utf-8")
+        with http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=folder)) as server:
+            threading.Thread(target=server.serve_forever, daemon=True).start()
+            process = subprocess.Popen(
+                [chromium, "--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={folder / 'profile'}",
+                 f"http://127.0.0.1:{server.server_port}/edge_browser.html"],
+                stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            )  # fmt: skip
+            try:
+                scores = results.get(timeout=600)
+            except queue.Empty:
+                raise SystemExit("error: the browser gave no result within 10 minutes") from None
+            finally:
+                process.terminate()
+                process.wait()
+                server.shutdown()
+    if isinstance(scores, str):
+        raise SystemExit(f"error: {scores}")
+    return {"runtime": runtime, "labels": labels, "scores": scores}
 
 
 def record(arguments: argparse.Namespace) -> int:
     """Write one JSON of scores."""
     lines = arguments.texts.read_text(encoding="utf-8").splitlines()
     texts = [line for line in lines if line.strip()][: arguments.count]
-    run = record_mediapipe if arguments.with_runtime == "mediapipe" else record_edge
-    result = {"machine": platform.machine(), "model": arguments.model.name, **run(arguments.model, texts)}
+    if arguments.with_runtime in ("litert-js", "mediapipe-js"):
+        scores = record_browser(arguments.with_runtime, arguments.model, texts)
+    else:
+        run = record_mediapipe if arguments.with_runtime == "mediapipe" else record_edge
+        scores = run(arguments.model, texts)
+    result = {"machine": platform.machine(), "model": arguments.model.name, **scores}
     arguments.output.write_text(json.dumps(result) + "\n", encoding="utf-8")
     print(f"{arguments.output}: {len(texts)} texts, {result['runtime']} on {result['machine']}")
     return 0
@@ -83,7 +158,8 @@ def main() -> None:
     recording.add_argument("model", type=Path)
     recording.add_argument("texts", type=Path, help="texts, one a line")
     recording.add_argument("-o", "--output", type=Path, required=True)
-    recording.add_argument("--with", dest="with_runtime", choices=("edge", "mediapipe"), default="edge")
+    runtimes = ("edge", "mediapipe", "litert-js", "mediapipe-js")
+    recording.add_argument("--with", dest="with_runtime", choices=runtimes, default="edge")
     recording.add_argument("--count", type=int, default=200)
     recording.set_defaults(run=record)
     comparing = jobs.add_parser("compare")

@@ -93,6 +93,7 @@ def _parser():
     bench.add_argument("--length", type=int, nargs="+", metavar="N", help="tokens (default 16 32 64 128)")
     bench.add_argument("--threads", type=int, default=1, metavar="N", help="threads for one text (default 1)")
     bench.add_argument("--runs", type=int, default=200, metavar="N", help="timed calls for each length (default 200)")
+    bench.add_argument("--profile", action="store_true", help="also the time by operator, for each length")
     bench.add_argument("--json", action="store_true", help="one JSON object")
     bench.set_defaults(command=_bench)
     return parser
@@ -210,7 +211,7 @@ def _bench(args):
     from . import bench
 
     with _quiet():
-        report = bench.measure(args.model, args.length, args.threads, args.runs)
+        report = bench.measure(args.model, args.length, args.threads, args.runs, with_profile=args.profile)
     print(json.dumps(report) if args.json else bench.table(report))
 
 
