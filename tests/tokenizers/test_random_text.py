@@ -104,9 +104,9 @@ PLAIN_TEXTS = st.one_of(
 def test_unigram_is_sentencepiece(text: str) -> None:
     """Against the `sentencepiece` package.
 
-    Texts hold no `▁` and no user-defined symbol: after these the two are known to differ (see unigram.py); no special token, which
-    `tokenizers` alone reads in a text (`<PAD>` too, once it is in lower case); and no control characters, which
-    SentencePiece drops with the space before them.
+    Texts hold no `▁` and no user-defined symbol: after these the two are known to differ (see unigram.py); no special
+    token, which `tokenizers` alone reads in a text (`<PAD>` too, once it is in lower case); and no control characters,
+    which SentencePiece drops with the space before them.
     """
     sentencepiece = pytest.importorskip("sentencepiece")
     processor = sentencepiece.SentencePieceProcessor(model_file=str(DATA / "unigram" / "spiece.model"))
