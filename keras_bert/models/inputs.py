@@ -77,6 +77,8 @@ def _like(ids: Any, function: Any) -> Any:
 
 def _check_values(name: str, values: Any, rows: int, table: str = "the segment table") -> None:
     """Ids outside a table would gather zeros or garbage on some devices; on the host they can be found."""
+    if _is_on_host(values):
+        values = np.asarray(values)
     if not isinstance(values, np.ndarray) or not values.size:
         return
     if not np.issubdtype(values.dtype, np.integer):
@@ -84,6 +86,43 @@ def _check_values(name: str, values: Any, rows: int, table: str = "the segment t
     low, high = int(values.min()), int(values.max())
     if low < 0 or high >= rows:
         raise InputError(f"{name} holds {low if low < 0 else high}, outside {table} of {rows} rows")
+
+
+def _is_on_host(values: Any) -> bool:
+    """Whether `values` is a TensorFlow tensor with values that can be read without waiting for an accelerator."""
+    if keras.backend.backend() != "tensorflow" or isinstance(values, np.ndarray):
+        return False
+    import tensorflow as tf
+
+    return isinstance(values, tf.Tensor) and hasattr(values, "numpy") and "CPU" in values.device
+
+
+def _checked_batches(config: EncoderConfig, batches: Any) -> Any:
+    """A `tf.data.Dataset` that also looks for ids outside the tables, on the host where it runs; else `batches` itself.
+
+    Such an id stops `fit`, `evaluate` or `predict` with TensorFlow's InvalidArgumentError, whose message names it.
+    """
+    if keras.backend.backend() != "tensorflow":
+        return batches
+    import tensorflow as tf
+
+    if not isinstance(batches, tf.data.Dataset):
+        return batches
+    tables = {"token_ids": config.vocab_size, "segment_ids": config.num_segments}
+
+    def check(*batch: Any) -> Any:
+        features = batch[0]
+        checks = []
+        for name in tables.keys() & set(features if isinstance(features, Mapping) else ()):
+            ids, rows = tf.cast(features[name], tf.int64), tables[name]
+            wrong = tf.boolean_mask(ids, tf.logical_or(ids < 0, ids >= rows))
+            message = [f"{name} holds an id outside its table of {rows} rows:", wrong]
+            checks.append(tf.debugging.Assert(tf.equal(tf.size(wrong), 0), message))
+        with tf.control_dependencies(checks):
+            checked = tf.nest.map_structure(tf.identity, batch)
+        return checked if len(batch) > 1 else checked[0]
+
+    return batches.map(check)
 
 
 def jit_default() -> bool:
@@ -117,10 +156,15 @@ class CheckedModel(keras.Model):
         return super().__call__(complete_inputs(self.config, inputs), *args, **kwargs)
 
     def fit(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        return super().fit(complete_inputs(self.config, x), *args, **kwargs)
+        if "validation_data" in kwargs:
+            kwargs["validation_data"] = _checked_batches(self.config, kwargs["validation_data"])
+        return super().fit(self._checked(x), *args, **kwargs)
 
     def evaluate(self, x: Any = None, *args: Any, **kwargs: Any) -> Any:
-        return super().evaluate(complete_inputs(self.config, x), *args, **kwargs)
+        return super().evaluate(self._checked(x), *args, **kwargs)
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
-        return super().predict(complete_inputs(self.config, x), *args, **kwargs)
+        return super().predict(self._checked(x), *args, **kwargs)
+
+    def _checked(self, x: Any) -> Any:
+        return _checked_batches(self.config, complete_inputs(self.config, x))

@@ -87,3 +87,42 @@ def test_ids_of_a_task_are_checked_in_fit(encoders):
 def test_lists_are_inputs_too(encoders):
     outputs = encoders["bert"]({"token_ids": [[5, 6, 7]]})
     assert tuple(outputs["sequence_output"].shape) == (1, 3, 16)
+
+
+def dataset(inputs, targets=None):
+    import tensorflow as tf
+
+    return tf.data.Dataset.from_tensor_slices(inputs if targets is None else (inputs, targets)).batch(2)
+
+
+@pytest.mark.tensorflow_only
+@pytest.mark.parametrize(
+    ("family", "name", "value", "rows"),
+    [("roberta", "token_ids", 40, 40), ("bert", "token_ids", -1, 40), ("bert", "segment_ids", 2, 2)],
+)
+def test_ids_in_tensors_and_datasets_are_checked(family, name, value, rows, encoders):
+    import tensorflow as tf
+
+    model = kb.TokenClassifier(encoders[family])
+    model.compile()
+    inputs = features(TINY[family])
+    targets = np.zeros(inputs["token_ids"].shape, "int32")
+    good = dataset(inputs, targets)
+    assert model.predict(dataset(inputs), verbose=0).shape == (3, 9, 2)
+    model.fit(good, validation_data=good, verbose=0)
+
+    inputs[name] = inputs[name].copy()
+    inputs[name][2, 1] = value
+    with pytest.raises(InputError, match=f"{name} holds {value}, outside"):
+        model({key: tf.constant(array) for key, array in inputs.items()})
+    named = rf"{name} holds an id outside its table of {rows} rows:\] \[{value}\]"
+    bad = dataset(inputs, targets)
+    uses = [
+        lambda: model.predict(dataset(inputs), verbose=0),
+        lambda: model.evaluate(bad, verbose=0),
+        lambda: model.fit(bad, verbose=0),
+        lambda: model.fit(good, validation_data=bad, verbose=0),
+    ]
+    for use in uses:
+        with pytest.raises(tf.errors.InvalidArgumentError, match=named):
+            use()

@@ -68,13 +68,15 @@ def test_encoder_in_mixed_precision(family):
     run_mixed_precision_test(lambda encoder: encoder, TINY[family])
 
 
+@pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("task", TASKS)
-def test_task_in_mixed_precision(task):
-    run_mixed_precision_test(TASKS[task][0], TINY["albert"])
+def test_task_in_mixed_precision(task, family):
+    run_mixed_precision_test(TASKS[task][0], TINY[family])
 
 
-def test_pretraining_in_mixed_precision():
-    run_mixed_precision_test(kb.PretrainingModel, TINY["bert"])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_pretraining_in_mixed_precision(family):
+    run_mixed_precision_test(kb.PretrainingModel, TINY[family])
 
 
 @pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification", "regression"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import pathlib
 import unicodedata
 
@@ -41,7 +42,8 @@ TEXTS = st.one_of(
     st.text(st.characters(max_codepoint=0x17F), max_size=50),
     st.lists(st.one_of(st.sampled_from(FRAGMENTS), st.text(max_size=5)), max_size=9).map("".join),
 )
-many = settings(max_examples=300, deadline=None)
+# `RANDOM_TEXTS=10000 pytest tests/tokenizers/test_random_text.py` looks harder.
+many = settings(max_examples=int(os.environ.get("RANDOM_TEXTS", "300")), deadline=None)
 
 
 def reference_wordpiece(name: str, lowercase: bool) -> BertWordPieceTokenizer:
@@ -74,19 +76,42 @@ def test_byte_level_bpe(text: str) -> None:
         assert BPE.decode(BPE.encode(text).token_ids) == text
 
 
-@many
-@given(st.text("abcdefghijklmnopqrstuvwxyz ABCXYZ éüößÑ 0123456789,;:!?'’水中 \t\n", max_size=60))
-@example("The naïve café, 3,200 ‘people’ of 中国")
-def test_unigram_is_sentencepiece(text: str) -> None:
-    """ALBERT's own preprocessing, written out here, then the `sentencepiece` package.
+def is_newer_mark(character: str) -> bool:
+    """Marks and modifiers that Unicode got after 3.2: of some the Rust tables of `tokenizers` know nothing yet."""
+    kind = unicodedata.category(character)
+    return (kind[0] == "M" or kind == "Lm") and unicodedata.ucd_3_2_0.category(character) == "Cn"
 
-    Texts hold no user-defined symbol: after these the two are known to differ (see unigram.py).
+
+def albert_text(text: str) -> str:
+    """ALBERT's own preprocessing, written out, with the marks that `tokenizers` calls accents (Mn, Mc, Me)."""
+    plain = " ".join(text.split()).replace("``", '"').replace("''", '"')
+    decomposed = unicodedata.normalize("NFKD", plain)
+    return "".join(c for c in decomposed if unicodedata.category(c)[0] != "M").lower()
+
+
+SYMBOLS = '().-"£<[▁'
+PLAIN_TEXTS = st.one_of(
+    st.text(st.characters(exclude_characters=SYMBOLS, exclude_categories=["Cs", "Cc"]), max_size=50),
+    st.text(st.characters(max_codepoint=0x17F, exclude_characters=SYMBOLS, exclude_categories=["Cc"]), max_size=50),
+    st.text("abcdefghijklmnopqrstuvwxyz ABCXYZ éüößÑ 0123456789,;:!?'’水中 \t\n", max_size=60),
+)
+
+
+@many
+@given(PLAIN_TEXTS)
+@example("The naïve café, 3,200 ‘people’ of 中国")
+@example("a\u093e b")
+def test_unigram_is_sentencepiece(text: str) -> None:
+    """Against the `sentencepiece` package.
+
+    Texts hold no `▁` and no user-defined symbol: after these the two are known to differ (see unigram.py); no special
+    token, which `tokenizers` alone reads in a text (`<PAD>` too, once it is in lower case); and no control characters,
+    which SentencePiece drops with the space before them.
     """
     sentencepiece = pytest.importorskip("sentencepiece")
     processor = sentencepiece.SentencePieceProcessor(model_file=str(DATA / "unigram" / "spiece.model"))
-    plain = " ".join(text.split()).replace("``", '"').replace("''", '"')
-    assume('"' not in plain)
-    plain = "".join(c for c in unicodedata.normalize("NFKD", plain) if not unicodedata.combining(c)).lower()
+    plain = albert_text(text)
+    assume(not any(symbol in plain for symbol in SYMBOLS) and not any(map(is_newer_mark, text)))
     assert UNIGRAM.encode(text).token_ids[1:-1] == processor.encode(plain)
 
 
