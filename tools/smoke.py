@@ -8,7 +8,9 @@ from typing import Any
 
 from keras_bert.config import PRESETS
 from keras_bert.data.preparation import PreparationSettings, prepare
+from keras_bert.data.shards import MANIFEST
 from keras_bert.errors import ConfigError
+from keras_bert.files import atomic_write_text
 from keras_bert.tokenizers.tokenizer import Kind
 from keras_bert.tokenizers.training import train_tokenizer
 
@@ -51,33 +53,38 @@ def shrink(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_smoke_data(values: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
-    """Shards for the preset's family from the demo's sentences, in `folder`; what is there already is kept.
+    """Shards for the preset's family from the demo's sentences, in `folder`; those that are there already stay.
 
     Raises:
         ConfigError: several machines, which would all write it.
     """
     if values.get("distribution", {}).get("strategy") == "multi_worker":
         raise ConfigError("--smoke on several machines needs --data: a folder of shards that all of them see")
+    family = PRESETS[values["model"]["preset"]].family
+    places = {name: folder / family / name for name in ("train", "held-out")}
+    if not all((place / MANIFEST).exists() for place in places.values()):
+        _write_shards(family, places)
+    data = {**values.get("data", {}), "folder": str(places["train"]), "evaluation": str(places["held-out"])}
+    return {**values, "data": data}
+
+
+def _write_shards(family: str, places: Mapping[str, pathlib.Path]) -> None:
+    """Documents of some sentences each, a fifth of them held out, in the vocabulary that they teach."""
     sentences = _demo_sentences()
     texts = [
         "\n".join(sentences[start : start + _SENTENCES_A_DOCUMENT])
         for start in range(0, len(sentences), _SENTENCES_A_DOCUMENT)
     ]
-    family = PRESETS[values["model"]["preset"]].family
     tokenizer = train_tokenizer(_KINDS[family], lambda: iter(texts), _VOCABULARY)
     held_out = len(texts) // 5
-    folders = {}
     for name, part in (("train", texts[held_out:]), ("held-out", texts[:held_out])):
-        source = folder / f"{name}-text"
-        source.mkdir(parents=True, exist_ok=True)
+        source = places[name].with_name(f"{name}-text")
         files = []
         for number, text in enumerate(part):
             files.append(source / f"{number:03d}.txt")
-            files[-1].write_text(text + "\n", encoding="utf-8")
-        prepare(files, tokenizer, folder / name, PreparationSettings(num_shards=2), workers=1)
-        folders[name] = str(folder / name)
-    data = {**values.get("data", {}), "folder": folders["train"], "evaluation": folders["held-out"]}
-    return {**values, "data": data}
+            if not files[-1].exists():  # preparation that was stopped goes on only with the same files
+                atomic_write_text(files[-1], text + "\n")
+        prepare(files, tokenizer, places[name], PreparationSettings(num_shards=2), workers=1)
 
 
 def _demo_sentences() -> list[str]:

@@ -49,7 +49,7 @@ def test_compiled_steps_are_those_of_the_graph(family):
             step = PretrainingStep(pretraining_network(model), LAMB(1e-2), distribution, jit_compile=jit_compile)
         # The sentence head of ALBERT drops out at a fixed rate, by the same seeds in both.
         results.append(np.concatenate([step.run([batch, batch], 0), step.run([batch, batch], 2)]))
-        weights.append([np.array(variable) for variable in step.trainable])
+        weights.append([variable.numpy() for variable in step.trainable])
     np.testing.assert_allclose(results[0], results[1], rtol=1e-3, atol=1e-4)
     for compiled, plain in zip(*weights, strict=True):
         np.testing.assert_allclose(compiled, plain, atol=1e-4)

@@ -33,10 +33,10 @@ def data(tmp_path_factory):
     return folder
 
 
-def make_config(data, **changes):
+def make_config(shards, **changes):
     values = {
         "model": {"preset": "bert_tiny_uncased", "encoder": ENCODER},
-        "data": {"folder": str(data / "train"), "evaluation": str(data / "held-out"), "lanes": 4},
+        "data": {"folder": str(shards / "train"), "evaluation": str(shards / "held-out"), "lanes": 4},
         "examples": {"sequence_length": 32, "objective": "nsp", "max_predictions": 5},
         "training": {"steps": 12, "batch_size": 8, "jit_compile": False, "steps_per_call": 5},
         "optimizer": {"learning_rate": 1e-2, "warmup_steps": 2},
@@ -191,7 +191,7 @@ def test_float16_skips_steps_that_overflow(data, tmp_path):
     # So large that the scaled loss overflows: it is halved until it does not.
     run.step.loss_scale.assign(2.0**127)
     run.step.good_steps.assign(5.0)
-    before = [np.array(variable) for variable in run.step.trainable]
+    before = [variable.numpy() for variable in run.step.trainable]
     outcome = train(run, stop_at=1)
     assert outcome["skipped_steps"] == 1
     assert float(run.step.loss_scale.numpy()) == 2.0**126
