@@ -1,6 +1,7 @@
 """Keras layers of the BERT family, on `keras.ops` alone."""
 
 from .attention import AttentionBias, SelfAttention
+from .dropout import Dropout, dropout_seed
 from .embeddings import TextEmbedding
 from .heads import ClassificationHead, MaskedLMHead, Pooling
 from .transformer import TransformerBlock
@@ -8,9 +9,11 @@ from .transformer import TransformerBlock
 __all__ = [
     "AttentionBias",
     "ClassificationHead",
+    "Dropout",
     "MaskedLMHead",
     "Pooling",
     "SelfAttention",
     "TextEmbedding",
     "TransformerBlock",
+    "dropout_seed",
 ]

@@ -4,6 +4,7 @@ from .classification import QuestionAnswerer, SequenceClassifier, TokenClassifie
 from .encoder import Encoder
 from .families import FAMILIES, get_family
 from .language import MaskedLanguageModel, PretrainingModel, SentenceEncoder
+from .pretraining import PretrainingNetwork, pretraining_network
 from .task import Task
 
 TASKS = {
@@ -24,10 +25,12 @@ __all__ = [
     "Encoder",
     "MaskedLanguageModel",
     "PretrainingModel",
+    "PretrainingNetwork",
     "QuestionAnswerer",
     "SentenceEncoder",
     "SequenceClassifier",
     "Task",
     "TokenClassifier",
     "get_family",
+    "pretraining_network",
 ]
