@@ -172,8 +172,8 @@ def _derivation(token: str, ranks: dict[tuple[str, str], int]) -> set[str]:
 
 
 def _merges(content: dict[str, Any]) -> list[tuple[str, str]]:
-    merges = content["model"]["merges"]
-    return [tuple(merge.split(" ", 1)) if isinstance(merge, str) else tuple(merge) for merge in merges]
+    pairs = (merge.split(" ", 1) if isinstance(merge, str) else merge for merge in content["model"]["merges"])
+    return [(left, right) for left, right in pairs]
 
 
 def _others(content: dict[str, Any], vocabulary: dict[str, int], kept: set[int], count: int) -> list[int]:
@@ -181,7 +181,7 @@ def _others(content: dict[str, Any], vocabulary: dict[str, int], kept: set[int],
     makers = collections.defaultdict(list)
     for left, right in _merges(content) if "merges" in content["model"] else ():
         makers[left + right].append((vocabulary[left], vocabulary[right]))
-    there, found = set(kept), []
+    there, found = set(kept), list[int]()
     for token, token_id in sorted(vocabulary.items(), key=lambda item: item[1]):
         if len(found) >= count:
             break
