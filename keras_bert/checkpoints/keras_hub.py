@@ -179,16 +179,16 @@ def from_keras_hub(backbone: Any) -> Encoder:
         if left_over := sorted(set(weights) - expected_names):
             raise CheckpointError(f"{layout.backbone}: left over {', '.join(left_over[:8])}")
         for slot in slots:
-            start.give(slot.variable, functools.partial(_fitting, _find(weights, slot.name), slot))
+            start.give(slot.variable, functools.partial(_write, _find(weights, slot.name), slot))
         tokens, positions = (_array(_find(weights, path)) for path in layout.tables)
-        start.give(encoder.embeddings.token_table, lambda: tokens)
+        start.give(encoder.embeddings.token_table, lambda out: np.copyto(out, tokens))
         if not layout.has_segments and encoder.embeddings.segment_table is not None:
             # Its row is in the position table already.
-            table = encoder.embeddings.segment_table
-            start.give(table, lambda: np.zeros(table.shape, np.float32))
+            start.give(encoder.embeddings.segment_table, lambda out: out.fill(0))
         # Rows before the offset serve padding alone, which no token attends to.
         before = encoder.config.position_offset
-        start.give(encoder.embeddings.position_table, lambda: np.pad(positions, ((before, 0), (0, 0))))
+        padded = np.pad(positions, ((before, 0), (0, 0)))
+        start.give(encoder.embeddings.position_table, lambda out: np.copyto(out, padded))
     return encoder
 
 
@@ -243,12 +243,12 @@ def _find(weights: Mapping[str, Any], path: str) -> Any:
     return weights[path]
 
 
-def _fitting(variable: Any, slot: Slot) -> np.ndarray:
+def _write(variable: Any, slot: Slot, out: np.ndarray) -> None:
     """Heads side by side in one axis, as our Dense layers have them."""
     values = _array(variable)
-    if values.size != np.prod(slot.variable.shape):
-        raise CheckpointError(f"{slot.name} has shape {list(values.shape)}, expected {list(slot.variable.shape)}")
-    return values.reshape(slot.variable.shape)
+    if values.size != out.size:
+        raise CheckpointError(f"{slot.name} has shape {list(values.shape)}, expected {list(out.shape)}")
+    out[...] = values.reshape(out.shape)
 
 
 def _array(variable: Any) -> np.ndarray:

@@ -10,10 +10,10 @@ import pathlib
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-import keras
 import numpy as np
 
 from ..errors import CheckpointError
+from ..layers.host_memory import write_transposed
 from ..layers.initializers import StartingValues, about_to_load
 from .huggingface import is_huggingface, open_huggingface
 from .names import Slot, encoder_slots, head_slots, is_other_head, stands_for
@@ -185,7 +185,7 @@ def _load(slots: list[Slot], checkpoint: Checkpoint, values: StartingValues, *, 
         raise CheckpointError(f"{checkpoint.path} does not fit a {checkpoint.family.name} model: {listed}")
     for slot in wanted:
         if slot.part not in new:
-            values.give(slot.variable, functools.partial(_values, checkpoint, available[slot.name], slot.transposed))
+            values.give(slot.variable, functools.partial(_write, checkpoint, available[slot.name], slot.transposed))
     if new:
         logger.info("%s holds no %s: it starts new and must be trained", checkpoint.path, " and no ".join(new))
     return new
@@ -217,8 +217,8 @@ def _resolve_ties(checkpoint: Checkpoint, *, compare: bool) -> dict[str, str]:
     return available
 
 
-def _values(checkpoint: Checkpoint, name: str, transposed: bool) -> Any:
-    """A tensor of the checkpoint as Keras has it, float32.
+def _write(checkpoint: Checkpoint, name: str, transposed: bool, out: np.ndarray) -> None:
+    """Write a tensor of the checkpoint to `out`, float32 and as Keras has it.
 
     Raises:
         CheckpointError: it cannot be read, or holds something else than finite numbers.
@@ -228,9 +228,7 @@ def _values(checkpoint: Checkpoint, name: str, transposed: bool) -> Any:
         raise CheckpointError(f"{checkpoint.path}: {name} holds {array.dtype}, expected floating point")
     if not math.isfinite(float(array.sum(dtype=np.float32))):
         raise CheckpointError(f"{checkpoint.path}: {name} holds values that are not finite")
-    array = array.astype(np.float32, copy=False)
-    if transposed and keras.backend.backend() == "torch":  # which would keep a view that is slower in every product
-        return np.ascontiguousarray(array.T)
-    tensor = keras.ops.convert_to_tensor(array)
-    # By the backend: NumPy takes four times as long to transpose a matrix.
-    return keras.ops.transpose(tensor) if transposed else tensor
+    if transposed:
+        write_transposed(array, out)
+    else:
+        out[...] = array

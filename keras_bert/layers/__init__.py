@@ -5,6 +5,7 @@ from .dropout import Dropout, dropout_seed
 from .embeddings import TextEmbedding
 from .heads import ClassificationHead, MaskedLMHead, Pooling
 from .transformer import TransformerBlock
+from .window_pooling import WindowMixer, WindowPooling
 
 __all__ = [
     "AttentionBias",
@@ -15,5 +16,7 @@ __all__ = [
     "SelfAttention",
     "TextEmbedding",
     "TransformerBlock",
+    "WindowMixer",
+    "WindowPooling",
     "dropout_seed",
 ]

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import gc
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
+import numpy as np
+
+from .host_memory import aligned_array, take_over
 
 
 def weight_initializer(initializer_range: float) -> keras.initializers.Initializer:
@@ -25,14 +29,14 @@ class StartingValues:
         self._reader = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="weights")
         self._error: Exception | None = None
 
-    def give(self, variable: keras.Variable, read: Callable[[], Any]) -> None:
-        """Let `variable` start from what `read` returns."""
-        reading = self._reader.submit(read)
+    def give(self, variable: keras.Variable, write: Callable[[np.ndarray], None]) -> None:
+        """Let `variable` start from what `write` puts into the float32 array that it is called with."""
+        reading = self._reader.submit(_written, tuple(variable.shape), write)
 
         def initializer(shape: tuple[int, ...], dtype: Any = None) -> Any:
             if self._error is None:
                 try:
-                    return keras.ops.cast(reading.result(), dtype)
+                    return keras.ops.cast(take_over(reading.result()), dtype)
                 except Exception as error:
                     self.fail(error)
             return keras.ops.zeros(shape, dtype)
@@ -46,10 +50,28 @@ class StartingValues:
         self._reader.shutdown(wait=True, cancel_futures=True)
 
     def close(self) -> None:
-        """Raise what a `read` raised: not at once, since Keras would be left with half of its variables."""
+        """Raise what a `write` raised: not at once, since Keras would be left with half of its variables."""
         self._reader.shutdown()
         if self._error is not None:
             raise self._error
+
+
+def _written(shape: tuple[int, ...], write: Callable[[np.ndarray], None]) -> np.ndarray:
+    values = aligned_array(shape)
+    write(values)
+    return values
+
+
+@contextlib.contextmanager
+def _no_garbage_collection() -> Iterator[None]:
+    """Thousands of new objects that all stay make Python search everything for garbage, longer than building takes."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 @contextlib.contextmanager
@@ -59,12 +81,13 @@ def about_to_load() -> Iterator[StartingValues]:
     A weight that is drawn, or set to zero, and then overwritten costs its memory twice and more time than reading it.
     """
     values = StartingValues()
-    try:
-        with keras.StatelessScope(initialize_variables=False):
-            yield values
-    except Exception as error:
-        values.fail(error)
-    finally:
-        with keras.StatelessScope():  # at whose end Keras starts all variables that wait
-            pass
-        values.close()
+    with _no_garbage_collection():
+        try:
+            with keras.StatelessScope(initialize_variables=False):
+                yield values
+        except Exception as error:
+            values.fail(error)
+        finally:
+            with keras.StatelessScope():  # at whose end Keras starts all variables that wait
+                pass
+            values.close()

@@ -1,6 +1,7 @@
 """Encoder and task models."""
 
 from .classification import QuestionAnswerer, SequenceClassifier, TokenClassifier
+from .documents import DocumentClassifier
 from .encoder import Encoder
 from .families import FAMILIES, get_family
 from .language import MaskedLanguageModel, PretrainingModel, SentenceEncoder
@@ -22,6 +23,7 @@ TASKS = {
 __all__ = [
     "FAMILIES",
     "TASKS",
+    "DocumentClassifier",
     "Encoder",
     "MaskedLanguageModel",
     "PretrainingModel",

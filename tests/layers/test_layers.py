@@ -9,6 +9,7 @@ from harness import TINY, arrays, features, run_layer_test, values
 
 from keras_bert import layers
 from keras_bert.layers.embeddings import Sinusoids
+from keras_bert.layers.host_memory import aligned_array, take_over, write_transposed
 from keras_bert.layers.initializers import about_to_load
 from keras_bert.layers.transformer import activation
 
@@ -194,7 +195,7 @@ def test_weights_that_are_loaded_get_their_values_and_the_others_are_drawn(seede
     with about_to_load() as start:
         block = layers.TransformerBlock(TINY["bert"])
         block.build((None, None, 16))
-        start.give(block.feedforward_in.kernel, lambda: given)
+        start.give(block.feedforward_in.kernel, lambda out: np.copyto(out, given))
     np.testing.assert_array_equal(values(block.feedforward_in.kernel), given)
     assert values(block.feedforward_out.kernel).any()
     assert (values(block.output_norm.gamma) == 1).all()
@@ -202,7 +203,7 @@ def test_weights_that_are_loaded_get_their_values_and_the_others_are_drawn(seede
 
 @pytest.mark.parametrize("when", ["while building", "while reading"])
 def test_a_load_that_fails_leaves_keras_as_it_was(when):
-    def fail():
+    def fail(out=None):
         raise ZeroDivisionError
 
     def load():
@@ -218,3 +219,24 @@ def test_a_load_that_fails_leaves_keras_as_it_was(when):
     with keras.StatelessScope():  # which would start again what was left half-way
         pass
     assert values(keras.Variable(np.ones(2))).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (3, 700), (256, 256), (513, 257)])
+def test_blocks_make_up_the_whole_transpose(shape):
+    matrix = np.random.default_rng(1).normal(size=shape).astype("float32")
+    out = aligned_array(shape[::-1])
+    write_transposed(matrix, out)
+    np.testing.assert_array_equal(out, matrix.T)
+
+
+@pytest.mark.tensorflow_only
+def test_weights_are_taken_over_without_a_copy_and_can_be_trained():
+    array = aligned_array((3, 5))
+    array[:] = 1
+    variable = keras.Variable(take_over(array))
+    array[0, 0] = 7  # seen through the variable: there is one memory
+    assert values(variable)[0, 0] == 7
+    variable.assign_add(np.ones((3, 5), "float32"))
+    assert values(variable)[0].tolist() == [8, 2, 2, 2, 2]
+    del array
+    assert values(variable)[2].tolist() == [2] * 5
