@@ -32,14 +32,14 @@ def sentiment(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory):
-    """Directory of an encoder of 4 layers of 16, 4 heads."""
+    """Directory of an encoder of 3 layers of 16, 4 heads."""
     folder = tmp_path_factory.mktemp("encoder")
     tokenizer = tiny_tokenizer(folder)
     keras.utils.set_random_seed(1)
     config = kb.EncoderConfig(
         vocab_size=tokenizer.vocab_size,
         hidden_size=16,
-        num_layers=4,
+        num_layers=3,
         num_heads=4,
         intermediate_size=32,
         max_positions=48,

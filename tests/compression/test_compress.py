@@ -65,7 +65,7 @@ def test_front_of_the_trade():
 def shallow(classifier, tmp_path_factory):
     """One layer: two plans that train."""
     folder = tmp_path_factory.mktemp("shallow")
-    keep_layers(kb.SequenceClassifier.from_pretrained(classifier), [3]).save_pretrained(folder)
+    keep_layers(kb.SequenceClassifier.from_pretrained(classifier), [2]).save_pretrained(folder)
     return folder
 
 
