@@ -51,9 +51,11 @@ setup(
         "edge": ["keras-bert-edge"],
         # Its versions are TensorFlow's: pip picks the one that fits.
         "text": ["tensorflow-text>=2.18"],
+        # Schedules and masks; it imports the old Keras.
+        "prune": ["tensorflow-model-optimization>=0.8", "tf-keras>=2.18"],
         # `prepare-data --runner beam`: corpora beyond one machine.
         "beam": ["apache-beam>=2.60"],
-        # Pictures of confusion matrices.
+        # Pictures: confusion matrices, what each step of `compress` cost.
         "plots": ["matplotlib>=3.7"],
         "keras-hub": ["keras-hub>=0.20"],
         "test": ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.3", "seqeval>=1.2.2"],

@@ -29,9 +29,11 @@ class EncoderConfig:
     Attributes:
         family: `bert`, `distilbert`, `roberta` or `albert`; decides heads, names in checkpoints, tokenizer.
         vocab_size: rows of the token table.
-        hidden_size: width of the encoder; a multiple of `num_heads`.
+        hidden_size: width of the encoder; a multiple of `num_heads` unless `head_size` is given.
         num_layers: layers that a text passes, counted as published (ALBERT: groups applied, whatever is shared).
         num_heads: attention heads per layer.
+        head_size: width of one head; None means `hidden_size / num_heads`. Given where heads were removed, and the
+            attention is narrower than the encoder.
         intermediate_size: width of the feed-forward layer.
         max_positions: longest sequence in tokens.
         num_segments: rows of the segment table; 0 no table, 1 one row added to every token, 2 a `segment_ids` input.
@@ -56,6 +58,7 @@ class EncoderConfig:
     hidden_size: int = 768
     num_layers: int = 12
     num_heads: int = 12
+    head_size: int | None = None
     intermediate_size: int = 3072
     max_positions: int = 512
     num_segments: int = 2
@@ -82,7 +85,13 @@ class EncoderConfig:
         for name in (*sizes, "embedding_size", "layers_per_group"):
             value = getattr(self, name)
             self._require(_is_whole(value) and value > 0, name, "a positive whole number")
-        self._require(self.hidden_size % self.num_heads == 0, "hidden_size", f"a multiple of {self.num_heads} heads")
+        if self.head_size is None:
+            fits = self.hidden_size % self.num_heads == 0
+            self._require(fits, "hidden_size", f"a multiple of {self.num_heads} heads")
+        else:
+            self._require(_is_whole(self.head_size) and self.head_size > 0, "head_size", "a positive whole number")
+            if self.head_size * self.num_heads == self.hidden_size:  # one way to say the same
+                object.__setattr__(self, "head_size", None)
         for name in ("hidden_dropout", "attention_dropout", "classifier_dropout"):
             self._require(_is_number(getattr(self, name)) and 0 <= getattr(self, name) < 1, name, "a rate in [0, 1)")
         for name in ("num_segments", "position_offset"):
@@ -104,6 +113,11 @@ class EncoderConfig:
     def uses_segments(self) -> bool:
         """Whether the model takes `segment_ids`."""
         return self.num_segments >= 2
+
+    @property
+    def attention_size(self) -> int:
+        """Width of the queries, keys and values: all heads side by side."""
+        return self.hidden_size if self.head_size is None else self.num_heads * self.head_size
 
     @property
     def position_rows(self) -> int:

@@ -71,7 +71,7 @@ def saved_adapter(path: pathlib.Path, options: argparse.Namespace) -> TaskAdapte
 def _in_keras(options: argparse.Namespace) -> tuple[TaskAdapter, Any, Evaluation]:
     path = shared.checkpoint_path(options.model)
     task = saved_adapter(path, options)
-    _follow_model(options, open_checkpoint(path).raw_config.get("problem_type"))
+    follow_model(options, open_checkpoint(path).raw_config.get("problem_type"))
     data = task.read(options.data, options)
     with quiet_imports():
         model = task.open_trained(path)
@@ -82,7 +82,7 @@ def _in_keras(options: argparse.Namespace) -> tuple[TaskAdapter, Any, Evaluation
     return task, data, task.evaluate(predictions, data, model)
 
 
-def _follow_model(options: argparse.Namespace, problem_type: str | None) -> None:
+def follow_model(options: argparse.Namespace, problem_type: str | None) -> None:
     """What the labels of the data are, the model says."""
     options.multi_label = problem_type == "multi_label_classification"
     options.regression = problem_type == "regression"
@@ -100,7 +100,7 @@ def _on_edge(options: argparse.Namespace) -> tuple[TaskAdapter, Any, Evaluation]
         with quiet_imports():
             runner = edge.load(options.model)
         task = chosen(options, runner.task)
-        _follow_model(options, runner.problem_type)
+        follow_model(options, runner.problem_type)
         data = task.read(options.data, options)
         with progress_bar("evaluating", len(data)) as advance:
             predictions = task.edge_predict(runner, data, advance)

@@ -36,3 +36,12 @@ def checkpoint_path(name: str) -> pathlib.Path:
         return pathlib.Path(str(importlib.resources.files(package))) / folder
     except ModuleNotFoundError:
         raise KerasBertError(f"{name}: the Python package {package} is not installed") from None
+
+
+def layers(text: str) -> int | tuple[int, ...]:
+    """An argparse type: how many layers, or which ones, with commas between."""
+    try:
+        numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected a number, or numbers with commas between, got {text!r}") from None
+    return numbers[0] if len(numbers) == 1 else tuple(numbers)

@@ -19,6 +19,8 @@ _ACTIVATIONS = {
     "gelu_fast": "gelu_tanh",
     "relu": "relu",
 }
+# Not a key of BERT's in `transformers`, whose attention is always as wide as the encoder: it refuses such a checkpoint.
+HEAD_SIZE = "head_size"
 _ACTIVATION_NAMES = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu"}
 
 # Options of `transformers` that change the network in a way this encoder does not have.
@@ -61,6 +63,8 @@ def parse_config(raw: dict[str, Any], path: pathlib.Path) -> tuple[Family, Encod
     for key, field in family.config_fields.items():
         if raw.get(key) is not None:
             values[field] = raw[key]
+    if raw.get(HEAD_SIZE) is not None:
+        values["head_size"] = raw[HEAD_SIZE]
     try:
         if "activation" in values:
             values["activation"] = _ACTIVATIONS.get(values["activation"], values["activation"])
@@ -90,4 +94,6 @@ def write_config(config: EncoderConfig, architecture: str) -> dict[str, Any]:
     if config.num_layer_groups is None and family.name == "albert":
         values["num_layer_groups"] = config.num_layers
     raw = {key: values[field] for key, field in family.config_fields.items()}
+    if config.head_size is not None:
+        raw[HEAD_SIZE] = config.head_size
     return {"architectures": [architecture], "model_type": family.name, **raw, "dtype": "float32"}

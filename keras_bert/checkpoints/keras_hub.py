@@ -208,7 +208,7 @@ def _require_expressible(config: EncoderConfig, layout: _Layout) -> None:
     Raises:
         ConfigError: naming the first field.
     """
-    required = {**layout.fixed, "attention_dropout": config.hidden_dropout}
+    required = {**layout.fixed, "attention_dropout": config.hidden_dropout, "head_size": None}
     for field, value in required.items():
         if getattr(config, field) != value:
             raise ConfigError(

@@ -38,7 +38,8 @@ class SelfAttention(keras.layers.Layer):
     """`[batch, length, hidden_size]` to the same shape (Transformer paper, section 3.2.2).
 
     Attributes:
-        query, key, value, out: Dense layers `hidden_size -> hidden_size`, heads side by side in the columns.
+        query, key, value: Dense layers `hidden_size -> attention_size`, heads side by side in the columns.
+        out: Dense layer `attention_size -> hidden_size`.
     """
 
     def __init__(self, config: EncoderConfig, **kwargs: Any) -> None:
@@ -46,18 +47,24 @@ class SelfAttention(keras.layers.Layer):
         self.config = config
         self.query, self.key, self.value, self.out = (
             keras.layers.Dense(
-                config.hidden_size,
+                size,
                 kernel_initializer=weight_initializer(config.initializer_range),
                 dtype=self.dtype_policy,
                 name=name,
             )
-            for name in ("query", "key", "value", "out")
+            for name, size in (
+                ("query", config.attention_size),
+                ("key", config.attention_size),
+                ("value", config.attention_size),
+                ("out", config.hidden_size),
+            )
         )
         self.dropout = Dropout(config.attention_dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape: tuple) -> None:
-        for dense in (self.query, self.key, self.value, self.out):
+        for dense in (self.query, self.key, self.value):
             dense.build((None, None, self.config.hidden_size))
+        self.out.build((None, None, self.config.attention_size))
 
     def call(self, x: Any, attention_bias: Any, queries: Any = None, training: bool | None = None) -> Any:
         return self.attend(x, attention_bias, queries, training=training)[0]
@@ -70,7 +77,7 @@ class SelfAttention(keras.layers.Layer):
         """
         config = self.config
         queries = x if queries is None else queries
-        batch, size = ops.shape(x)[0], config.hidden_size // config.num_heads
+        batch, size = ops.shape(x)[0], config.attention_size // config.num_heads
 
         def heads(dense: keras.layers.Dense, rows: Any) -> Any:
             split = ops.reshape(dense(rows), (batch, ops.shape(rows)[1], config.num_heads, size))
@@ -81,7 +88,7 @@ class SelfAttention(keras.layers.Layer):
         probabilities = ops.softmax(scores + attention_bias, axis=-1)
         context = ops.matmul(self.dropout(probabilities, training=training), heads(self.value, x))
         context = ops.transpose(context, (0, 2, 1, 3))
-        context = ops.reshape(context, (batch, ops.shape(queries)[1], config.hidden_size))
+        context = ops.reshape(context, (batch, ops.shape(queries)[1], config.attention_size))
         return self.out(context), probabilities
 
     def compute_output_shape(

@@ -96,6 +96,17 @@ def test_static_graph_ignores_padding(family, task):
         assert_equal(outputs, keras_outputs(model, features))
 
 
+@pytest.mark.parametrize("task", ["sequence", "token"])
+@pytest.mark.parametrize("family", ["bert", "albert"])
+def test_attention_narrower_than_the_encoder(family, task):
+    model = TASKS[task](kb.Encoder(TINY[family].replace(num_layers=2, num_heads=3, head_size=4)))
+    randomize(model)
+    weights = read_weights(model)
+    session = Session(write_model(model, for_one_query(weights) if task == "sequence" else weights, DYNAMIC))
+    features = text(model.config, 9)
+    assert_equal(session.run("serving_default", features), keras_outputs(model, features))
+
+
 def test_relu_activation_and_sinusoidal_positions():
     config = TINY["distilbert"].replace(activation="relu", sinusoidal_positions=True)
     model = kb.TokenClassifier(kb.Encoder(config), labels=3)

@@ -169,17 +169,21 @@ class FlatGraph:
         return self._add_residual(self._linear(hidden, block.feedforward_out), x, block.output_norm)
 
     def _attend(self, queries: Tensor, x: Tensor, block: Block, bias: Tensor | None) -> Tensor:
-        """Multi-head attention of `queries` `[rows, hidden_size]` over `x` `[tokens, hidden_size]`: queries' shape."""
+        """Multi-head attention of `queries` `[rows, hidden_size]` over `x` `[tokens, hidden_size]`.
+
+        The result is `[rows, attention_size]`.
+        """
         graph = self.graph
         q = self._heads(self._linear(queries, block.query))
         k, v = (self._heads(self._linear(x, linear)) for linear in (block.key, block.value))
         weights = self._attention_weights(graph.batch_matmul(q, k, transpose_b=True), bias)
-        return graph.reshape(graph.transpose(graph.batch_matmul(weights, v), (1, 0, 2)), queries.shape)
+        context = graph.transpose(graph.batch_matmul(weights, v), (1, 0, 2))
+        return graph.reshape(context, (queries.shape[0], self.config.attention_size))
 
     def _attend_once(self, query: Tensor, x: Tensor, block: Block, bias: Tensor | None) -> Tensor:
-        """The same for one row, with a block `for_one_query`. Rows in between are heads, `[num_heads, hidden_size]`."""
+        """The same for one row, with a block `for_one_query`. Rows in between are heads, `[heads, attention_size]`."""
         graph, heads = self.graph, self.config.num_heads
-        own = graph.constant(np.repeat(np.eye(heads, dtype=np.float32), self.config.hidden_size // heads, axis=1))
+        own = graph.constant(np.repeat(np.eye(heads, dtype=np.float32), self.config.attention_size // heads, axis=1))
         q = graph.multiply(self._linear(query, block.query), own)
         scores = graph.batch_matmul(self._linear(q, block.key), x, transpose_b=True)
         mean = graph.batch_matmul(self._attention_weights(scores, bias), x)
@@ -199,9 +203,9 @@ class FlatGraph:
         return self.graph.fully_connected(x, linear.matrix, linear.bias)
 
     def _heads(self, x: Tensor) -> Tensor:
-        """`[tokens, hidden_size]` to `[heads, tokens, head size]`."""
+        """`[tokens, attention_size]` to `[heads, tokens, head size]`."""
         heads = self.config.num_heads
-        split = self.graph.reshape(x, (x.shape[0], heads, self.config.hidden_size // heads))
+        split = self.graph.reshape(x, (x.shape[0], heads, x.shape[1] // heads))
         return self.graph.transpose(split, (1, 0, 2))
 
     def _first_row(self, x: _Activation) -> _Activation:

@@ -1,0 +1,107 @@
+"""`keras-bert compress`: targets, plans, the front of the trade, and a whole run."""
+
+import json
+import subprocess
+
+import pytest
+from keras_bert_tools import cli
+from keras_bert_tools.compression.picture import pareto_front
+from keras_bert_tools.compression.plans import plans_for
+from keras_bert_tools.compression.structure import keep_layers
+from keras_bert_tools.compression.target import check_measures, parse_target
+
+import keras_bert as kb
+from keras_bert.errors import KerasBertError
+
+TEACHER = {"size": 90e6, "accuracy": 0.8, "latency": 6.0}
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def test_targets():
+    size, accuracy, latency = parse_target("size<10MB, accuracy >= 0.97*teacher,latency<=2.5 ms")
+    assert size.holds({"size": 9_999_999}, TEACHER)
+    assert not size.holds({"size": 10_000_000}, TEACHER)
+    assert accuracy.limit(TEACHER) == pytest.approx(0.776)
+    assert accuracy.shortfall({"accuracy": 0.7372}, TEACHER) == pytest.approx(0.05)
+    assert accuracy.shortfall({"accuracy": 0.8}, TEACHER) == 0
+    assert latency.holds({"latency": 2.5}, TEACHER)
+    check_measures([size, latency], {"size": "bytes", "latency": "ms"})
+
+
+@pytest.mark.parametrize(
+    "text", ["small", "size<", "size=3", "size<10 teachers", "size<10MB accuracy>1", "size<-1", ""]
+)
+def test_targets_that_cannot_be_read(text):
+    with pytest.raises(KerasBertError, match="expected something like"):
+        parse_target(text)
+
+
+@pytest.mark.parametrize(("text", "message"), [("speed>3", "expected one of size"), ("size<3ms", "not measured in ms")])
+def test_targets_that_are_not_measured(text, message):
+    with pytest.raises(KerasBertError, match=message):
+        check_measures(parse_target(text), {"size": "bytes"})
+
+
+def test_plans_of_a_six_layer_model():
+    names = [plan.name for plan in plans_for(kb.PRESETS["minilm_l6_uncased"], 8000)]
+    assert names[:3] == ["teacher, float32", "teacher, dynamic_int8", "vocabulary, dynamic_int8"]
+    assert names[3:] == [
+        f"vocabulary+{rest}, dynamic_int8"
+        for rest in ("structure", "layers3", "layers2", "layers3+structure", "layers2+structure")
+    ]
+    small = kb.PRESETS["bert_tiny_uncased"].replace(num_layers=1)
+    assert [len(plan.stages) for plan in plans_for(small, 40000)] == [0, 0, 1]
+
+
+def test_front_of_the_trade():
+    rows = [{"c": 3, "w": 0.9}, {"c": 1, "w": 0.5}, {"c": 2, "w": 0.4}, {"c": 4, "w": 0.9}, {"c": 2, "w": 0.7}]
+    assert pareto_front(rows, "c", "w") == [1, 4, 0]
+
+
+@pytest.fixture(scope="module")
+def shallow(classifier, tmp_path_factory):
+    """One layer: two plans that train."""
+    folder = tmp_path_factory.mktemp("shallow")
+    keep_layers(kb.SequenceClassifier.from_pretrained(classifier), [2]).save_pretrained(folder)
+    return folder
+
+
+def test_a_target_that_cannot_be_met_gives_the_nearest(shallow, sentiment, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    data = ("--train", sentiment, "--dev", sentiment, "--vocabulary", 70, "--epochs", 1, "--batch-size", 16)
+    assert run("compress", shallow, *data, "--target", "size<1KB, accuracy>=0.5*teacher", "-o", out) == 3
+    report = json.loads((out / "report.json").read_text())
+    assert report["met"] is False
+    assert [row["name"] for row in report["rows"]][-1] == "vocabulary+structure, dynamic_int8"
+    winner = next(row for row in report["rows"] if row["name"] == report["winner"])
+    assert winner["size"] == (out / "model.tflite").stat().st_size
+    for row in report["rows"]:
+        assert row["low"] <= row["accuracy"] <= row["high"]
+        assert row["gzip"] < row["size"]
+    assert "comes nearest to" in capsys.readouterr().out
+    assert (out / "pareto.png").read_bytes().startswith(b"\x89PNG")
+    assert "<svg" in (out / "pareto.svg").read_text()
+    commands = (out / "commands.sh").read_text()
+    assert commands.count("keras-bert prune") == 2
+    assert subprocess.run(["sh", "-n", out / "commands.sh"], check=False).returncode == 0
+
+
+def test_a_target_met_at_once_trains_nothing(shallow, sentiment, tmp_path):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    data = ("--train", sentiment, "--dev", sentiment)
+    assert run("compress", shallow, *data, "--target", "size<1*teacher", "-o", out) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert (report["met"], report["winner"], len(report["rows"])) == (True, "teacher, dynamic_int8", 2)
+    assert not (out / "stages").exists()
+
+
+def test_refused(shallow, sentiment, tmp_path, capsys):
+    data = ("--train", sentiment, "--dev", sentiment)
+    assert run("compress", shallow, *data, "--target", "tiny", "-o", tmp_path / "out") == 2
+    assert "expected something like" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

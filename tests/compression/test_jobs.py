@@ -1,0 +1,145 @@
+"""`keras-bert distill` and `keras-bert prune` as a user runs them, and what they refuse."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+from harness import values
+from keras_bert_tools import cli
+
+import keras_bert as kb
+from keras_bert.data import predict_logits, read_labelled_texts
+
+FAST = ("--epochs", 3, "--learning-rate", 5e-3, "--batch-size", 8)
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def accuracy(path, table):
+    model = kb.SequenceClassifier.from_pretrained(path)
+    data = read_labelled_texts(table)
+    labels = [model.labels[i] for i in predict_logits(model, data.texts).argmax(-1)]
+    return np.mean([a == b for a, b in zip(labels, data.labels, strict=True)])
+
+
+def test_distill_half_the_layers(classifier, sentiment, tmp_path):
+    out, logits = tmp_path / "student", tmp_path / "logits.npz"
+    data = ("--train", sentiment, "--dev", sentiment, "--test", sentiment)
+    command = ("distill", classifier, "--layers", 2, *data, "-o", out, *FAST, "--teacher-logits", logits)
+    assert run(*command, "--hidden", 0.1, "--attention", 0.1) == 0
+    assert logits.exists()
+    report = json.loads((out / "report.json").read_text())
+    assert report["student"] == {"layers": [0, 2]}
+    assert report["parameters"]["after"] < report["parameters"]["before"]
+    assert report["scores"]["after"]["accuracy"] == pytest.approx(accuracy(out, sentiment))
+    assert report["scores"]["after"]["accuracy"] > 0.9
+    assert kb.SequenceClassifier.from_pretrained(out).config.num_layers == 2
+
+
+def test_distill_to_a_checkpoint_of_another_family_and_width(classifier, sentiment, tmp_path):
+    teacher = kb.SequenceClassifier.from_pretrained(classifier)
+    keras.utils.set_random_seed(3)
+    config = teacher.config.replace(
+        family="distilbert", num_segments=0, pooler=False, hidden_size=8, embedding_size=0, num_layers=1, num_heads=2
+    )
+    kb.Encoder(config).save_pretrained(tmp_path / "small", tokenizer=teacher.tokenizer)
+    command = ("distill", classifier, "--student", tmp_path / "small", "--train", sentiment, "-o", tmp_path / "out")
+    assert run(*command, *FAST, "--relations", 1, "--hidden", 0.1) == 0
+    student = kb.SequenceClassifier.from_pretrained(tmp_path / "out")
+    assert (student.config.family, student.config.hidden_size, student.labels) == ("distilbert", 8, ("neg", "pos"))
+
+
+def test_other_tasks(other_task, tmp_path):
+    model, data = other_task
+    common = ("--train", data, "--dev", data, "--epochs", 1, "--max-length", 40, "--batch-size", 8)
+    assert run("distill", model, "--layers", "0,2", *common, "-o", tmp_path / "student") == 0
+    command = ("prune", model, "--heads", 2, "--feedforward", 16, "--vocabulary", "corpus", *common)
+    assert run(*command, "-o", tmp_path / "pruned") == 0
+    report = json.loads((tmp_path / "pruned" / "report.json").read_text())
+    assert set(report["scores"]) == {"before", "after"}
+    config = json.loads((tmp_path / "pruned" / "config.json").read_text())
+    assert (config["num_attention_heads"], config["head_size"], config["intermediate_size"]) == (2, 4, 16)
+    assert "`transformers` cannot express this" in (tmp_path / "pruned" / "README.md").read_text()
+    assert "`transformers` opens it" in (tmp_path / "student" / "README.md").read_text()
+    assert config["vocab_size"] == report["vocabulary"]["tokens"] < report["vocabulary"]["tokens_before"]
+
+
+def test_prune_everything_and_export(classifier, sentiment, tmp_path):
+    out = tmp_path / "out"
+    command = ("prune", classifier, "--layers", 2, "--heads", 2, "--feedforward", 16, "--vocabulary", "corpus")
+    sparse = ("--sparsity", 0.5, "--pattern", "2:4")
+    pytest.importorskip("tensorflow_model_optimization")
+    data = ("--train", sentiment, "--dev", sentiment, "--test", sentiment)
+    assert run(*command, *sparse, *data, "-o", out, *FAST) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["sparsity"] == pytest.approx(0.5, abs=1e-3)
+    assert report["scores"]["after"]["accuracy"] == pytest.approx(accuracy(out, sentiment))
+    assert report["scores"]["after"]["accuracy"] > 0.9
+    assert run("export", out, "-o", tmp_path / "model.tflite") == 0
+    runner = pytest.importorskip("keras_bert_edge").load(str(tmp_path / "model.tflite"))
+    data = read_labelled_texts(sentiment)
+    right = np.mean([runner(text).label == label for text, label in zip(data.texts, data.labels, strict=True)])
+    assert right > 0.9
+
+
+def test_without_training_the_weights_stay(classifier, sentiment, tmp_path):
+    assert run("prune", classifier, "--layers", "0,2", "--epochs", 0, "-o", tmp_path / "out") == 0
+    old, new = (kb.SequenceClassifier.from_pretrained(path) for path in (classifier, tmp_path / "out"))
+    for a, b in ((0, 0), (2, 1)):
+        np.testing.assert_array_equal(
+            values(old.encoder.blocks[a].feedforward_in.kernel), values(new.encoder.blocks[b].feedforward_in.kernel)
+        )
+
+
+def test_movement(classifier, sentiment, tmp_path):
+    command = ("prune", classifier, "--sparsity", 0.4, "--method", "movement", "--train", sentiment, *FAST)
+    assert run(*command, "-o", tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["sparsity"] == pytest.approx(0.4, abs=2e-3)
+
+
+def test_corpus_of_another_language(classifier, tmp_path, capsys):
+    (tmp_path / "corpus.txt").write_text("ქართული ენა\nthe film\n", encoding="utf-8")
+    command = ("prune", classifier, "--vocabulary", "corpus", "--corpus", tmp_path / "corpus.txt", "--epochs", 0)
+    assert run(*command, "-o", tmp_path / "out") == 0
+    assert "50.0% of the corpus's tokens are unknown" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("prune", "--epochs", 0), "nothing to prune"),
+        (("prune", "--heads", 0), "pruned to nothing"),
+        (("prune", "--heads", 2), "needs --train"),
+        (("prune", "--heads", 9, "TRAIN"), "1 to 4"),
+        (("prune", "--layers", 5, "--epochs", 0), "1 to 3"),
+        (("prune", "--layers", 2), "pass --epochs 0"),
+        (("prune", "--sparsity", 1.0, "TRAIN"), "less than 1"),
+        (("prune", "--sparsity", -0.1, "TRAIN"), "0 or more"),
+        (("prune", "--sparsity", 0.6, "--pattern", "2:4", "TRAIN"), "2:4 is 0.5"),
+        (("prune", "--vocabulary", 8, "TRAIN"), "too small"),
+        (("prune", "--vocabulary", 8, "--epochs", 0), "needs texts"),
+        (("distill", "--layers", 9, "TRAIN"), "1 to 3"),
+        (("distill", "--layers", 2, "--soft", 0, "--hard", 0, "TRAIN"), "weights of the losses"),
+        (("distill", "--student", "LARGE", "TRAIN"), "more than the teacher's"),
+        (("distill", "--student", "OTHER", "TRAIN"), "vocabularies differ"),
+    ],
+)
+def test_refused(options, message, classifier, sentiment, tmp_path, capsys):
+    if "LARGE" in options or "OTHER" in options:
+        teacher = kb.SequenceClassifier.from_pretrained(classifier)
+        tokenizer, config = teacher.tokenizer, teacher.config.replace(intermediate_size=64)
+        if "OTHER" in options:
+            tokenizer.add_tokens(["zebra"])
+            config = config.replace(intermediate_size=8, vocab_size=tokenizer.vocab_size)
+        kb.Encoder(config).save_pretrained(tmp_path / "student", tokenizer=tokenizer)
+    job, *rest = options
+    arguments = []
+    for value in rest:
+        places = {"TRAIN": ("--train", sentiment), "LARGE": (tmp_path / "student",), "OTHER": (tmp_path / "student",)}
+        arguments += places.get(value, (value,))
+    assert run(job, classifier, *arguments, "-o", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()

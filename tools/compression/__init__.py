@@ -1,0 +1,1 @@
+"""Making models smaller: distillation, pruning of structure, weights and vocabulary."""

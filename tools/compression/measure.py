@@ -1,0 +1,70 @@
+"""What an exported file costs and what it is worth: bytes, score with its interval, latency on the edge runner."""
+
+from __future__ import annotations
+
+import gzip
+import pathlib
+import statistics
+import time
+from typing import Any
+
+import numpy as np
+
+from keras_bert.errors import MissingExtraError
+
+from ..quiet import quiet_imports
+from ..tasks import TaskAdapter
+
+_RESAMPLES = 200
+_TIMED = 200  # examples
+
+
+def measure_file(path: pathlib.Path, task: TaskAdapter, data: Any, seed: int = 0) -> dict[str, Any]:
+    """Measures of the .tflite file at `path`, by name.
+
+    `size` and `gzip` in bytes; the metrics of the task on `data`; `low` and `high`, the 95% interval of the first of
+    them (bootstrap over examples); `latency`, the median milliseconds of an example from text to answer, batch 1, one
+    thread.
+
+    Raises:
+        MissingExtraError: keras-bert-edge is not installed (extra `edge`).
+    """
+    try:
+        import keras_bert_edge as edge
+    except ModuleNotFoundError:
+        raise MissingExtraError(
+            "measuring a .tflite file needs the extra edge: pip install keras-bert-toolkit[edge]"
+        ) from None
+    with quiet_imports():
+        runner = edge.load(str(path), threads=1)
+    durations: list[float] = []
+    began = time.perf_counter()
+
+    def done(count: int) -> None:
+        nonlocal began
+        now = time.perf_counter()
+        durations.append((now - began) / count)
+        began = now
+
+    predictions = task.edge_predict(runner, data, done)
+    found = task.evaluate(predictions, data, runner).scores
+    low, high = _interval(predictions, task, data, runner, seed)
+    return {
+        "size": path.stat().st_size,
+        "gzip": len(gzip.compress(path.read_bytes())),
+        **found,
+        "low": low,
+        "high": high,
+        "latency": 1e3 * statistics.median(durations[:_TIMED]),
+    }
+
+
+def _interval(predictions: Any, task: TaskAdapter, data: Any, runner: Any, seed: int) -> tuple[float, float]:
+    generator = np.random.default_rng(seed)
+    values = []
+    for _ in range(_RESAMPLES):
+        chosen = generator.integers(0, len(data), len(data)).tolist()
+        picked = predictions[chosen] if isinstance(predictions, np.ndarray) else [predictions[i] for i in chosen]
+        values.append(next(iter(task.evaluate(picked, data.subset(chosen), runner).scores.values())))
+    low, high = np.quantile(values, [0.025, 0.975])
+    return float(low), float(high)

@@ -1,0 +1,57 @@
+"""The few combinations of tools that make sense for a model, from the mildest to the hardest."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from keras_bert.config import EncoderConfig
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """One run of a job: its name in files, the job and its own options."""
+
+    name: str
+    job: str
+    options: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """Stages on the way from the teacher to a file, and the recipe of the export at the end."""
+
+    stages: tuple[Stage, ...]
+    recipe: str = "dynamic_int8"
+
+    @property
+    def name(self) -> str:
+        """`vocabulary+layers3, dynamic_int8`."""
+        return f"{'+'.join(stage.name for stage in self.stages) or 'teacher'}, {self.recipe}"
+
+
+def plans_for(config: EncoderConfig, vocabulary: int) -> list[Plan]:
+    """Plans for a teacher of this shape; those that would change nothing are left out.
+
+    Args:
+        vocabulary: tokens that a trimmed vocabulary keeps.
+    """
+    trimmed = [Stage("vocabulary", "prune", ("--vocabulary", str(vocabulary)))]
+    if vocabulary >= config.vocab_size:
+        trimmed = []
+    half = Stage(
+        "structure",
+        "prune",
+        (
+            *("--heads", str(max(1, config.num_heads // 2))),
+            *("--feedforward", str(max(1, config.intermediate_size // 2))),
+        ),
+    )
+    layers = [
+        Stage(f"layers{count}", "distill", ("--layers", str(count)))
+        for count in dict.fromkeys((config.num_layers // 2, config.num_layers // 3))
+        if 1 <= count < config.num_layers
+    ]
+    chains: list[list[Stage]] = [[], trimmed, [*trimmed, half], *([*trimmed, stage] for stage in layers)]
+    chains += [[*trimmed, stage, half] for stage in layers]
+    distinct = dict.fromkeys(tuple(chain) for chain in chains)
+    return [Plan((), "float32"), *(Plan(chain) for chain in distinct)]

@@ -1,0 +1,173 @@
+"""What a teacher says about training examples: computed once, kept in memory or on disk, batched beside the targets."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import os
+import pathlib
+import zipfile
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import keras
+import numpy as np
+
+from keras_bert.config import IGNORED_TARGET, EncoderConfig
+from keras_bert.data.batches import TokenizedTexts, TokenTargets, batch_indices
+from keras_bert.errors import KerasBertError
+from keras_bert.files import atomic_path
+
+PER_TOKEN = ("token_classification", "question_answering")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class SoftLabels:
+    """A teacher's logits: float32 [texts, outputs], or [tokens, outputs] laid end to end as the texts are."""
+
+    values: np.ndarray
+    per_token: bool
+
+    def rows(self, texts: TokenizedTexts, indices: np.ndarray, length: int) -> np.ndarray:
+        """Those of a batch, float32 [batch, outputs] or [batch, length, outputs] filled up with zeros."""
+        if not self.per_token:
+            return self.values[indices]
+        found = np.zeros((len(indices), length, self.values.shape[-1]), "float32")
+        for row, index in enumerate(indices):
+            part = self.values[texts.ends[index - 1] if index else 0 : texts.ends[index]]
+            found[row, : len(part)] = part
+        return found
+
+
+def stacked_logits(outputs: Any) -> Any:
+    """A task's outputs as one tensor, its alternatives last: start and end of an answer become two columns."""
+    if isinstance(outputs, Mapping):
+        return keras.ops.stack([outputs["start_logits"], outputs["end_logits"]], axis=-1)
+    return outputs
+
+
+def teacher_logits(
+    teacher: Any,
+    texts: TokenizedTexts,
+    *,
+    batch_size: int = 64,
+    teacher_ids: np.ndarray | None = None,
+    on_batch: Callable[[int], None] = lambda count: None,
+) -> SoftLabels:
+    """The teacher's logits for all texts.
+
+    Args:
+        teacher: a task model.
+        teacher_ids: the teacher's id of each id in `texts`, where the student's vocabulary is a part of its own.
+        on_batch: called with the number of texts done since the last call.
+    """
+    per_token = teacher.task in PER_TOKEN
+    rows: list[Any] = [None] * len(texts)
+    for indices in batch_indices(texts.lengths, batch_size, shuffle=False):
+        features = teacher_features(texts.features(indices, teacher.config), teacher, teacher_ids)
+        logits = keras.ops.convert_to_numpy(stacked_logits(teacher(features, training=False))).astype("float32")
+        for index, row, length in zip(indices, logits, texts.lengths[indices], strict=True):
+            rows[index] = row[:length] if per_token else row[None]
+        on_batch(len(indices))
+    return SoftLabels(np.concatenate(rows), per_token)
+
+
+def teacher_features(features: Any, teacher: Any, teacher_ids: np.ndarray | None) -> Any:
+    """Model inputs with the teacher's ids in place of the student's."""
+    if teacher_ids is None:
+        return features
+    features = dict(features)
+    tokens = keras.ops.take(keras.ops.convert_to_tensor(teacher_ids.astype("int32")), features["token_ids"], axis=0)
+    features["token_ids"] = keras.ops.convert_to_numpy(tokens)
+    return features
+
+
+def cached_logits(
+    path: str | os.PathLike[str],
+    teacher: Any,
+    texts: TokenizedTexts,
+    compute: Callable[[], SoftLabels],
+) -> SoftLabels:
+    """The logits in `path`, or, where there is no such file, those that `compute` returns, which are written there.
+
+    Raises:
+        KerasBertError: the file is broken, or holds the logits of another teacher or for other texts.
+    """
+    path, digest = pathlib.Path(path), _digest(teacher, texts)
+    if not path.exists():
+        found = compute()
+        with atomic_path(path) as temporary, open(temporary, "wb") as file:
+            np.savez(file, values=found.values, per_token=found.per_token, digest=digest)
+        return found
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            found = SoftLabels(stored["values"], bool(stored["per_token"]))
+            same = str(stored["digest"]) == digest
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+        raise KerasBertError(f"{path} is no file of teacher logits: {error}") from error
+    if not same:
+        raise KerasBertError(
+            f"{path} holds the logits of another teacher, or for other texts: remove it or name another"
+        )
+    return found
+
+
+def distillation_dataset(
+    texts: TokenizedTexts,
+    targets: Any,
+    soft: SoftLabels | None,
+    config: EncoderConfig,
+    *,
+    batch_size: int,
+    seed: int = 0,
+) -> Any:
+    """A `tf.data.Dataset` of (features, {"hard": targets, "soft": teacher's logits}) batches, shuffled anew each epoch.
+
+    Args:
+        targets: array [texts, ...], such arrays by output name, or `TokenTargets`.
+        soft: None leaves `soft` out.
+    """
+    import tensorflow as tf
+
+    epochs = iter(range(2**31))
+
+    def batch(indices: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        features = texts.features(indices, config)
+        length = features["token_ids"].shape[1]
+        if isinstance(targets, TokenTargets):
+            hard = texts.padded(targets.values, indices, length, IGNORED_TARGET)
+        else:
+            hard = tf.nest.map_structure(lambda values: np.asarray(values)[indices], targets)
+        both = {"hard": hard}
+        if soft is not None:
+            both["soft"] = soft.rows(texts, indices, length)
+        return features, both
+
+    def batches() -> Iterator[Any]:
+        for indices in batch_indices(texts.lengths, batch_size, shuffle=True, seed=seed, epoch=next(epochs)):
+            yield batch(indices)
+
+    def spec(name: str, values: np.ndarray) -> Any:
+        ragged = name == "soft" and soft is not None and soft.per_token
+        ragged |= name == "hard" and isinstance(targets, TokenTargets)
+        inner = (None, *values.shape[2:]) if ragged else values.shape[1:]
+        return tf.TensorSpec((None, *inner), tf.as_dtype(values.dtype))
+
+    features, both = batch(np.arange(min(1, len(texts))))
+    signature = (
+        {name: tf.TensorSpec((None, None), tf.int32) for name in features},
+        {name: tf.nest.map_structure(lambda values, n=name: spec(n, values), both[name]) for name in both},
+    )
+    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(texts) // batch_size)))
+    return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _digest(teacher: Any, texts: TokenizedTexts) -> str:
+    """Of every weight of the teacher and every token of the texts."""
+    digest = hashlib.blake2b(digest_size=20)
+    for weight in teacher.trainable_weights:
+        digest.update(np.ascontiguousarray(keras.ops.convert_to_numpy(weight.value)).data)
+    for array in (texts.token_ids, texts.segment_ids, texts.ends):
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()

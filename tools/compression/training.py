@@ -1,0 +1,187 @@
+"""Training on a task with everything compression adds: a teacher, masks, a first epoch that counts."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+
+import keras_bert as kb
+
+from .. import options as shared
+from ..progress import FitProgress, progress_bar
+from ..tasks import Evaluation, TaskAdapter
+from .distiller import DistillationLosses, Distiller
+from .masks import KeepZeros
+from .soft_labels import SoftLabels, cached_logits, distillation_dataset, teacher_logits
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainingSettings:
+    """As for `keras-bert finetune`."""
+
+    epochs: int = 3
+    batch_size: int = 32
+    learning_rate: float = 5e-5
+    warmup: float = 0.1
+    weight_decay: float = 0.01
+    average: float = 0.1
+    max_length: int | None = None
+    seed: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """The best epoch, its scores on the development set, and what `fit` recorded."""
+
+    epoch: int
+    scores: dict[str, float]
+    history: dict[str, list[float]]
+    seconds: float
+    notes: list[str]
+
+
+def add_training_options(parser: argparse.ArgumentParser, *, epochs: int) -> None:
+    """Options that become `TrainingSettings`."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--epochs", type=int, default=epochs, help="default: %(default)s")
+    group.add_argument("--batch-size", type=shared.positive(int), default=32)
+    group.add_argument("--learning-rate", type=shared.positive(float), default=5e-5, help="peak (default 5e-5)")
+    group.add_argument("--warmup", type=float, default=0.1, help="share of the steps it rises (default 0.1)")
+    group.add_argument("--weight-decay", type=float, default=0.01)
+    group.add_argument("--average", type=float, default=0.1, help="average weights over this share of the steps (0.1)")
+    group.add_argument("--max-length", type=shared.positive(int), help="longest input in tokens; default: the task's")
+    group.add_argument("--seed", type=int, default=0)
+
+
+def add_loss_options(parser: argparse.ArgumentParser) -> None:
+    """Options that become `DistillationLosses`."""
+    group = parser.add_argument_group("what is learned from the teacher, and how much each part weighs")
+    group.add_argument("--soft", type=float, default=1.0, help="its logits (default 1)")
+    group.add_argument("--hard", type=float, default=0.5, help="the labels of the data (default 0.5)")
+    group.add_argument("--temperature", type=shared.positive(float), default=2.0, help="of the logits (default 2)")
+    group.add_argument("--hidden", type=float, default=0.0, help="its hidden states, layer by layer (default 0)")
+    group.add_argument("--attention", type=float, default=0.0, help="its attention scores (default 0)")
+    group.add_argument("--relations", type=float, default=0.0, help="relations of queries, keys and values (default 0)")
+    group.add_argument("--relation-layer", type=int, metavar="N", help="of the teacher, from 0; default: its last")
+    group.add_argument("--relation-heads", type=shared.positive(int), metavar="N", help="default: the teacher's heads")
+    group.add_argument("--teacher-logits", metavar="FILE", help="keep its logits in FILE, or take them from there")
+
+
+def settings_from(options: argparse.Namespace) -> TrainingSettings:
+    """The settings of the command line."""
+    return TrainingSettings(**{f.name: getattr(options, f.name) for f in dataclasses.fields(TrainingSettings)})
+
+
+def losses_from(options: argparse.Namespace) -> DistillationLosses:
+    """The losses of the command line."""
+    return DistillationLosses(**{f.name: getattr(options, f.name) for f in dataclasses.fields(DistillationLosses)})
+
+
+def train(
+    task: TaskAdapter,
+    student: Any,
+    train_data: Any,
+    dev_data: Any,
+    output: pathlib.Path,
+    settings: TrainingSettings,
+    losses: DistillationLosses,
+    options: argparse.Namespace,
+    *,
+    teacher: Any = None,
+    teacher_ids: np.ndarray | None = None,
+    logits_file: str | None = None,
+    optimizer: Callable[..., keras.optimizers.Optimizer] = kb.adamw,
+    callbacks: Callable[[int, int], tuple[Sequence[keras.callbacks.Callback], int]] | None = None,
+) -> Trained:
+    """Train `student` and keep its best epoch in `output`.
+
+    Args:
+        options: of the command line, for the task's own.
+        teacher: None learns from the labels alone.
+        teacher_ids: the teacher's id of each of the student's; None: the same.
+        logits_file: where the teacher's logits are kept between runs.
+        optimizer: called like `keras_bert.adamw`.
+        callbacks: (steps an epoch, steps in all) -> callbacks that run before the model is scored, and the first epoch,
+            from 0, that may be kept.
+    """
+    started = time.time()
+    max_length = min(settings.max_length or task.max_length, student.config.max_positions)
+    examples = task.training_examples(student, train_data, max_length, options)
+    soft = None
+    if teacher is None:
+        losses = dataclasses.replace(losses, soft=0.0, hard=1.0, hidden=0.0, attention=0.0, relations=0.0)
+    elif losses.soft:
+        soft = _soft_labels(teacher, examples.texts, teacher_ids, logits_file)
+    dataset = distillation_dataset(
+        examples.texts, examples.targets, soft, student.config, batch_size=settings.batch_size, seed=settings.seed
+    )
+    steps_an_epoch = int(dataset.cardinality())
+    steps = settings.epochs * steps_an_epoch
+    distiller = Distiller(student, losses, teacher=teacher, teacher_ids=teacher_ids)
+    distiller.compile(
+        optimizer(
+            settings.learning_rate,
+            steps=steps,
+            warmup=settings.warmup,
+            weight_decay=settings.weight_decay,
+            average=settings.average,
+        ),
+        jit_compile=False,
+    )
+    added, first = callbacks(steps_an_epoch, steps) if callbacks else ([], 0)
+    best = BestEpoch(lambda: evaluate(task, student, dev_data, max_length).scores, student, output, first)
+    averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.average else []
+    keep = [KeepZeros(student)] if not added else []
+    history = distiller.fit(
+        dataset,
+        epochs=settings.epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[*averaged, *keep, *added, best, FitProgress(steps)],
+    )
+    return Trained(best.epoch, best.scores, history.history, time.time() - started, examples.notes)
+
+
+def evaluate(task: TaskAdapter, model: Any, data: Any, max_length: int | None = None) -> Evaluation:
+    """The task's metrics of a model on labelled data."""
+    predictions = task.predict(model, data, batch_size=64, max_length=max_length, on_item=lambda count: None)
+    return task.evaluate(predictions, data, model)
+
+
+class BestEpoch(keras.callbacks.Callback):
+    """Scores the student after each epoch that counts and saves it whenever it is no worse than before.
+
+    Attributes:
+        epoch: number of the best epoch so far, from 1. scores: its metrics.
+    """
+
+    def __init__(self, score: Callable[[], dict[str, float]], student: Any, output: pathlib.Path, first: int) -> None:
+        super().__init__()
+        self.score, self.student, self.output, self.first = score, student, output, first
+        self.epoch = 0
+        self.scores: dict[str, float] = {}
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        found = self.score()
+        for name, value in found.items():
+            if logs is not None:
+                logs[f"dev_{name}"] = value
+        judged = next(iter(found))
+        if epoch >= self.first and (not self.epoch or found[judged] >= self.scores[judged]):
+            self.epoch, self.scores = epoch + 1, found
+            self.student.save_pretrained(self.output)
+
+
+def _soft_labels(teacher: Any, texts: Any, teacher_ids: np.ndarray | None, path: str | None) -> SoftLabels:
+    def compute() -> SoftLabels:
+        with progress_bar("asking the teacher", len(texts)) as advance:
+            return teacher_logits(teacher, texts, teacher_ids=teacher_ids, on_batch=advance)
+
+    return compute() if path is None else cached_logits(path, teacher, texts, compute)

@@ -1,0 +1,105 @@
+"""Train a small model by what a large one says about the same examples.
+
+TEACHER is a checkpoint trained for classification, tagging or answering. The student is started from some of its
+layers (--layers 3: three, spread evenly; --layers 0,2,4: these), or is a checkpoint of its own (--student), of any
+family that reads with the same vocabulary. It learns the teacher's logits at a temperature and the labels; if asked,
+hidden states and attention scores (TinyBERT) or relations of queries, keys and values (MiniLMv2), which fit students of
+any width. The best epoch on the development set is kept in OUT beside report.json.
+
+examples:
+  keras-bert distill teacher --layers 3 --train train.tsv --dev dev.tsv --test test.tsv -o student
+  keras-bert distill teacher --student small --relations 1 --train train.tsv -o student --epochs 6
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import pathlib
+from typing import Any
+
+import keras
+
+from keras_bert.errors import KerasBertError
+
+from . import options as shared
+from .compression.job import Job, add_data_options, finish, open_job, require
+from .compression.structure import keep_layers, spread_layers
+from .compression.training import (
+    add_loss_options,
+    add_training_options,
+    losses_from,
+    settings_from,
+    train,
+)
+from .quiet import quiet_imports
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The job's options."""
+    parser.add_argument("teacher", help="directory of a trained checkpoint")
+    start = parser.add_mutually_exclusive_group(required=True)
+    start.add_argument("--layers", type=shared.layers, metavar="N|I,J,...", help="start from layers of the teacher")
+    start.add_argument("--student", metavar="DIR", help="start from another checkpoint")
+    add_data_options(parser, required=True)
+    add_loss_options(parser)
+    add_training_options(parser, epochs=5)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Train the student, score both, write the report."""
+    require(options.epochs > 0, f"--epochs: expected a number above 0, got {options.epochs}")
+    losses = losses_from(options)
+    parts = (losses.soft, losses.hard, losses.hidden, losses.attention, losses.relations)
+    require(min(parts) >= 0 and max(parts) > 0, "the weights of the losses: expected none below 0 and one above")
+    keras.utils.set_random_seed(options.seed)
+    opened = open_job(options.teacher, options)
+    student, origin = _student(opened, options)
+    smaller = student.count_params() <= opened.model.count_params()
+    require(
+        smaller,
+        f"the student has {student.count_params():,} parameters, more than the teacher's"
+        f" {opened.model.count_params():,}: expected a smaller one",
+    )
+    output = pathlib.Path(options.output)
+    trained = train(
+        opened.task,
+        student,
+        opened.train,
+        opened.dev,
+        output,
+        settings_from(options),
+        losses,
+        options,
+        teacher=opened.model,
+        logits_file=options.teacher_logits,
+    )
+    values = {
+        "teacher": str(options.teacher),
+        "student": origin,
+        "losses": dataclasses.asdict(losses),
+        "trained": dataclasses.asdict(trained),
+    }
+    finish("distill", options, opened, opened.task.open_trained(output), values)
+    return 0
+
+
+def _student(opened: Job, options: argparse.Namespace) -> tuple[Any, Any]:
+    """The student before training, and where it comes from: the teacher's layers, or a directory."""
+    teacher = opened.model
+    if options.layers is not None:
+        chosen = options.layers
+        layers = spread_layers(teacher.config.num_layers, chosen) if isinstance(chosen, int) else list(chosen)
+        return keep_layers(teacher, layers), {"layers": layers}
+    path = shared.checkpoint_path(options.student)
+    with quiet_imports():
+        student = opened.task.model_class.from_pretrained(path, **teacher.head_config())
+    if student.tokenizer is None:
+        student.tokenizer = teacher.tokenizer
+        student.tokenizer.check_vocabulary(student.config.vocab_size)
+    if student.tokenizer.vocab != teacher.tokenizer.vocab:
+        raise KerasBertError(
+            f"the vocabularies differ: the student's has {student.tokenizer.vocab_size:,} tokens, the teacher's"
+            f" {teacher.tokenizer.vocab_size:,}; a student reads with its teacher's tokens"
+        )
+    return student, {"checkpoint": str(options.student)}
