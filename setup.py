@@ -19,6 +19,8 @@ def packages(folder: str, name: str) -> dict[str, str]:
 
 
 PACKAGES = {**packages("keras_bert", "keras_bert"), **packages("tools", "keras_bert_tools")}
+# The configurations of pretraining runs are read in a clone as they lie there, and installed beside the commands.
+PACKAGES["keras_bert_tools.configs"] = "configs"
 
 setup(
     name="keras-bert-toolkit",
@@ -31,14 +33,17 @@ setup(
     python_requires=">=3.10",
     packages=list(PACKAGES),
     package_dir=PACKAGES,
-    package_data={"keras_bert_tools": ["demo_data/*"]},
+    package_data={"keras_bert_tools": ["demo_data/*"], "keras_bert_tools.configs": ["*.toml"]},
     install_requires=[
         "tensorflow>=2.18",
         "keras>=3.8",
         "tokenizers>=0.20",
         "safetensors>=0.4",
+        # Checksums of TFRecords without importing TensorFlow, whose 700 MB every worker process would pay.
+        "google-crc32c>=1.5",
         "numpy>=1.26",
         "rich>=13",
+        "tomli>=2; python_version < '3.11'",
     ],
     extras_require={
         # Conversion is checked in the runtime that devices use; the metadata is a FlatBuffer.
@@ -46,6 +51,10 @@ setup(
         "edge": ["keras-bert-edge"],
         # Its versions are TensorFlow's: pip picks the one that fits.
         "text": ["tensorflow-text>=2.18"],
+        # `prepare-data --runner beam`: corpora beyond one machine.
+        "beam": ["apache-beam>=2.60"],
+        # Pictures of confusion matrices.
+        "plots": ["matplotlib>=3.7"],
         "keras-hub": ["keras-hub>=0.20"],
         "test": ["pytest>=8", "hypothesis>=6", "scikit-learn>=1.3", "seqeval>=1.2.2"],
     },

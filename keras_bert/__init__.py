@@ -10,6 +10,7 @@ __version__ = "0.1.0"
 # Public name -> module. Loaded on first use: a tokenizer alone must not cost the import of TensorFlow.
 _PUBLIC = {
     "PRESETS": "config",
+    "DocumentClassifier": "models",
     "Encoder": "models",
     "EncoderConfig": "config",
     "KerasBertError": "errors",
@@ -21,6 +22,7 @@ _PUBLIC = {
     "TokenClassifier": "models",
     "Tokenizer": "tokenizers",
     "adamw": "training",
+    "fine_tuning_optimizer": "training",
 }
 _MODULES = ("data", "layers", "metrics", "models", "prediction", "training")
 

@@ -27,6 +27,10 @@ class InputError(KerasBertError):
     """Model inputs out of range: ids outside the vocabulary, positions beyond the table, NaN."""
 
 
+class TrainingError(KerasBertError):
+    """A training run that cannot go on: a loss that is not finite, a worker that is missing, another run's folder."""
+
+
 class ExportError(KerasBertError):
     """A conversion that failed, or whose result is not the model it was made from."""
 

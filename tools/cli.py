@@ -11,12 +11,15 @@ from collections.abc import Sequence
 from .quiet import quiet_imports
 
 JOBS = {
+    "pretrain": "train a model from raw text's shards, on one device, several machines or a TPU",
     "finetune": "train a checkpoint on labelled texts, entities or questions",
     "evaluate": "score a model, or an exported file, on labelled texts",
     "predict": "label texts, find entities, answer questions",
     "export": "write a .tflite file that carries its tokenizer and labels, or a SavedModel",
+    "benchmark": "size, cold start, latency and memory of exported files and their peers",
     "convert": "turn a Google TF1 or Hugging Face checkpoint into a Hugging Face one",
     "train-tokenizer": "learn a vocabulary from text",
+    "prepare-data": "turn a corpus into shards of tokenised documents for pretraining",
     "demo": "fine-tune, export, run on the edge runner; one table",
 }
 

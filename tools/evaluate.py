@@ -19,6 +19,7 @@ from keras_bert.checkpoints import open_checkpoint, stored_task
 from keras_bert.errors import KerasBertError, MissingExtraError
 
 from . import options as shared
+from .details import check_plots, print_details, write_plots
 from .progress import progress_bar
 from .quiet import quiet_imports
 from .report import print_table, write_report
@@ -34,6 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--max-length", type=shared.positive(int), help="longest input in tokens; default: all that fit"
     )
     parser.add_argument("--report", metavar="FILE", help="also write scores, tables and answers as JSON to FILE")
+    parser.add_argument("--plots", action="store_true", help="draw confusion.png beside the report (extra plots)")
     parser.add_argument("--json", action="store_true", help="print the scores as one line of JSON")
     add_reading_options(parser)
 
@@ -41,15 +43,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the model and print the result."""
     on_edge = pathlib.Path(options.model).suffix == ".tflite"
+    if options.plots:
+        if not options.report:
+            raise KerasBertError("--plots draws beside the report: pass --report too")
+        check_plots()
     task, data, found = _on_edge(options) if on_edge else _in_keras(options)
     if options.report:
         report = {"model": options.model, "data": options.data, "task": task.name}
         write_report(options.report, "evaluate", {**report, "scores": found.scores, "details": found.details})
+        if options.plots:
+            write_plots(pathlib.Path(options.report).parent, found.details)
     if options.json:
         print(json.dumps(found.scores))
     else:
         title = f"{options.model} on {len(data)} {task.unit}"
         print_table(title, list(found.scores), [[f"{value:.4f}" for value in found.scores.values()]])
+        print_details(found.details)
     return 0
 
 
@@ -62,6 +71,7 @@ def saved_adapter(path: pathlib.Path, options: argparse.Namespace) -> TaskAdapte
 def _in_keras(options: argparse.Namespace) -> tuple[TaskAdapter, Any, Evaluation]:
     path = shared.checkpoint_path(options.model)
     task = saved_adapter(path, options)
+    _follow_model(options, open_checkpoint(path).raw_config.get("problem_type"))
     data = task.read(options.data, options)
     with quiet_imports():
         model = task.open_trained(path)
@@ -70,6 +80,12 @@ def _in_keras(options: argparse.Namespace) -> tuple[TaskAdapter, Any, Evaluation
             model, data, batch_size=options.batch_size, max_length=options.max_length, on_item=advance
         )
     return task, data, task.evaluate(predictions, data, model)
+
+
+def _follow_model(options: argparse.Namespace, problem_type: str | None) -> None:
+    """What the labels of the data are, the model says."""
+    options.multi_label = problem_type == "multi_label_classification"
+    options.regression = problem_type == "regression"
 
 
 def _on_edge(options: argparse.Namespace) -> tuple[TaskAdapter, Any, Evaluation]:
@@ -84,6 +100,7 @@ def _on_edge(options: argparse.Namespace) -> tuple[TaskAdapter, Any, Evaluation]
         with quiet_imports():
             runner = edge.load(options.model)
         task = chosen(options, runner.task)
+        _follow_model(options, runner.problem_type)
         data = task.read(options.data, options)
         with progress_bar("evaluating", len(data)) as advance:
             predictions = task.edge_predict(runner, data, advance)

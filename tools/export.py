@@ -1,14 +1,16 @@
 """Write a .tflite file that carries its tokenizer, labels and task, or a SavedModel, and check it against Keras.
 
-MODEL is a checkpoint directory with a tokenizer. The file runs with keras-bert-edge; with --profile mediapipe also in
-MediaPipe Tasks. After conversion it is opened in LiteRT and its outputs are compared with Keras's on real text; if they
-differ by more than the recipe allows, nothing is written.
+MODEL is a checkpoint directory with a tokenizer. The file runs with keras-bert-edge; with --profile compatible also on
+boards that have tflite-runtime 2.14 alone, with --profile mediapipe also in MediaPipe Tasks. After conversion it is
+opened in LiteRT and its outputs are compared with Keras's on real text; if they differ by more than the recipe allows,
+nothing is written.
 
 With --format saved_model a folder for TensorFlow Serving is written, in float32. Its signature serving_default takes
 ids, or strings with --text-input (BERT, DistilBERT, ALBERT; extra text). It is checked in the same way.
 
 examples:
   keras-bert export out -o model.tflite --recipe dynamic_int8
+  keras-bert export out -o board.tflite --profile compatible
   keras-bert export out -o served/1 --format saved_model --text-input --max-length 128
 """
 
@@ -30,6 +32,7 @@ from .report import print_table, write_report
 
 RECIPES = ("float32", "float16", "dynamic_int8")
 DEFAULT_RECIPE = "dynamic_int8"
+PROFILES = ("default", "compatible", "mediapipe")
 TASKS = {
     "sequence_classification": "SequenceClassifier",
     "token_classification": "TokenClassifier",
@@ -54,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N,N,...",
         help="static signatures of these lengths in tokens; default: one signature for any length",
     )
-    tflite.add_argument("--profile", choices=("default", "mediapipe"), help="who shall read the file")
+    tflite.add_argument("--profile", choices=PROFILES, help="who shall read the file")
     saved_model = parser.add_argument_group("a SavedModel")
     saved_model.add_argument("--text-input", action="store_true", help="take strings (`text`) instead of ids")
     saved_model.add_argument("--pairs", action="store_true", help="with --text-input: take pairs (`text`, `pair`)")
@@ -124,8 +127,9 @@ def _run_tflite(options: argparse.Namespace) -> int:
     with quiet_imports():
         from .tflite import recipes
         from .tflite.archive import write_file
-        from .tflite.convert import convert, plan_layout
+        from .tflite.convert import convert
         from .tflite.features import text_features
+        from .tflite.layout import plan_layout
         from .tflite.verify import verify
     start = time.perf_counter()
     output = pathlib.Path(options.output)
@@ -133,7 +137,7 @@ def _run_tflite(options: argparse.Namespace) -> int:
         raise ExportError(f"{output} is not a name for an exported file: expected one that ends in .tflite")
     model = load_model(shared.checkpoint_path(options.model), options.task)
     profile, recipe = options.profile or "default", recipes.RECIPES[options.recipe or DEFAULT_RECIPE]
-    layout = plan_layout(model, options.lengths, profile)
+    layout = plan_layout(model, options.lengths, profile, recipe.name)
     features = text_features(model, _read_texts(options.texts))
     with atomic_path(output) as temporary:
         with progress_bar("converting", 1) as advance:
@@ -187,7 +191,13 @@ def load_model(path: pathlib.Path, task: str | None = None) -> Any:
     with quiet_imports():
         import keras_bert.models as models
         from keras_bert.checkpoints import open_checkpoint
+        from keras_bert.models.documents import is_document_classifier
 
+    if task is None and is_document_classifier(path):
+        raise ExportError(
+            f"{path} reads documents by windows, an exported file one window: --task sequence_classification exports "
+            "the classifier of single windows"
+        )
     if task is None:
         task = _saved_task(open_checkpoint(path))
     with quiet_imports():

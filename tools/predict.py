@@ -21,6 +21,7 @@ from keras_bert.errors import DataError
 from . import options as shared
 from .evaluate import saved_adapter
 from .tasks import TaskAdapter
+from .tasks.base import show_problems
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,7 +62,11 @@ def _inputs(options: argparse.Namespace) -> tuple[list[str], list[str] | None]:
         content = pathlib.Path(options.input).read_text("utf-8") if options.input else sys.stdin.read()
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{options.input or 'standard input'} cannot be read: {error}") from error
-    lines = [line.split("\t") for line in content.splitlines() if line.strip()]
+    numbered = list(enumerate(content.splitlines(), start=1))
+    name = options.input or "standard input"
+    blank = [f"{name}, line {number}: nothing but blanks; left out" for number, line in numbered if not line.strip()]
+    show_problems(name, blank)
+    lines = [line.split("\t") for _, line in numbered if line.strip()]
     if not lines:
         raise DataError(f"{options.input or 'standard input'} holds no text")
     widths = {len(line) for line in lines}

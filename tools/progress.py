@@ -38,17 +38,17 @@ class FitProgress(keras.callbacks.Callback):
     """One bar for the whole of `fit`; a line for each epoch. Stops at a loss that is not finite.
 
     Args:
-        steps: batches of all epochs together.
+        steps: batches of all epochs together. done: those of an earlier run that this one goes on from.
     """
 
-    def __init__(self, steps: int) -> None:
+    def __init__(self, steps: int, done: int = 0) -> None:
         super().__init__()
         self.progress = _progress()
-        self.steps = steps
+        self.steps, self.done = steps, done
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
         self.progress.start()
-        self.task = self.progress.add_task("training", total=self.steps, note="")
+        self.task = self.progress.add_task("training", total=self.steps, completed=self.done, note="")
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         loss = float((logs or {}).get("loss", 0.0))

@@ -14,8 +14,8 @@ from collections.abc import Iterator
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from keras_bert.data.corpus import find_files, stream_texts
 from keras_bert.errors import TokenizerError
-from keras_bert.tokenizers.corpus import find_files, stream_texts
 from keras_bert.tokenizers.training import train_tokenizer
 
 SMALLEST_VOCABULARY = 32

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 
+from . import profile
 from .errors import EdgeError
 from .model import load
 from .tasks.masked_lm import MASK_TOKENS
@@ -45,7 +46,7 @@ print(json.dumps([seconds, peak]))
 """
 
 
-def measure(path, lengths=None, threads=1, runs=200, cold_starts=5):
+def measure(path, lengths=None, threads=1, runs=200, cold_starts=5, with_profile=False):
     """A report of plain values: seconds, bytes and tokens.
 
     Args:
@@ -54,6 +55,7 @@ def measure(path, lengths=None, threads=1, runs=200, cold_starts=5):
       threads: threads that one call may use.
       runs: timed calls for each length.
       cold_starts: fresh processes of each kind.
+      with_profile: add `profile`, the time by operator for each length (`keras_bert_edge.profile`).
 
     Raises:
       EdgeError: the file cannot be run, or a length is beyond the model.
@@ -66,7 +68,7 @@ def measure(path, lengths=None, threads=1, runs=200, cold_starts=5):
             raise EdgeError(f"length must be from 8 to {model.max_length} for {path}, not {length}")
     lengths = lengths or [length for length in DEFAULT_LENGTHS if length <= model.max_length] or [model.max_length]
     rows = [_latency(model, length, runs) for length in lengths]
-    return {
+    report = {
         "file": os.fspath(path),
         "file_size": os.path.getsize(path),
         "task": model.task,
@@ -78,6 +80,11 @@ def measure(path, lengths=None, threads=1, runs=200, cold_starts=5):
         "latency": rows,
         "cold_start": _cold_start(path, threads, cold_starts, *_text_of(model, 8)),
     }
+    if with_profile:
+        first = next(iter(model.manifest.signatures.values()))
+        sizes = [row["tokens"] for row in rows] if first is None else [first]
+        report["profile"] = [profile.profile(path, model.manifest.model_size, first, size, threads) for size in sizes]
+    return report
 
 
 def table(report):
@@ -106,6 +113,8 @@ def table(report):
         lines.append(
             f"peak memory: {cold['peak_bytes'] / 1e6:.0f} MB, {beyond / 1e6:.0f} MB of them beyond the libraries'"
         )
+    for part in report.get("profile", ()):
+        lines += ["", profile.table(part)]
     return "\n".join(lines)
 
 

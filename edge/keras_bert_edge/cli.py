@@ -1,4 +1,4 @@
-"""The command `keras-bert-edge`: run, info, bench."""
+"""The command `keras-bert-edge`: run, search, info, bench."""
 
 import argparse
 import contextlib
@@ -15,6 +15,7 @@ EXAMPLES = """examples:
   keras-bert-edge run model.tflite "A man sleeps." --pair "Somebody rests." --json
   keras-bert-edge run model.tflite < texts.txt            one text a line; a tab separates a pair
   keras-bert-edge run qa.tflite "Who wrote it?" --context "It was written by Mary Shelley."
+  keras-bert-edge search embed.tflite "how do I get my money back?" --index faq.npz --texts faq.txt
   keras-bert-edge info model.tflite
   keras-bert-edge bench model.tflite --length 16 64 128 --threads 2
 """
@@ -67,6 +68,21 @@ def _parser():
     )
     run.set_defaults(command=_run)
 
+    find = commands.add_parser(
+        "search",
+        help="find similar texts",
+        description="The texts most similar to a query. The corpus is embedded once, into the index file.",
+    )
+    find.add_argument("model", metavar="MODEL", help="an exported sentence_embedding model")
+    find.add_argument("query", metavar="TEXT", nargs="?", help="the query; without it, lines of standard input")
+    find.add_argument("--index", required=True, metavar="FILE", help="the index (.npz)")
+    find.add_argument("--texts", metavar="FILE", help="texts, one a line: embed them and write the index first")
+    find.add_argument("--top-k", type=int, default=5, metavar="N", help="texts to show (default 5)")
+    find.add_argument("--json", action="store_true", help="one JSON array a query")
+    find.add_argument("--threads", type=int, default=1, metavar="N", help="threads for one text (default 1)")
+    find.add_argument("--workers", type=int, default=1, metavar="N", help="texts embedded side by side (default 1)")
+    find.set_defaults(command=_search)
+
     info = commands.add_parser("info", help="what a file holds", description="Verifies a file and shows what it holds.")
     info.add_argument("model", metavar="MODEL")
     info.add_argument("--json", action="store_true", help="one JSON object")
@@ -77,6 +93,7 @@ def _parser():
     bench.add_argument("--length", type=int, nargs="+", metavar="N", help="tokens (default 16 32 64 128)")
     bench.add_argument("--threads", type=int, default=1, metavar="N", help="threads for one text (default 1)")
     bench.add_argument("--runs", type=int, default=200, metavar="N", help="timed calls for each length (default 200)")
+    bench.add_argument("--profile", action="store_true", help="also the time by operator, for each length")
     bench.add_argument("--json", action="store_true", help="one JSON object")
     bench.set_defaults(command=_bench)
     return parser
@@ -108,6 +125,44 @@ def _run(args):
         _print(model, result, args.json)
 
 
+def _search(args):
+    from .model import load
+    from .search import build_index, load_index, save_index, search
+
+    with _quiet():
+        model = load(args.model, threads=args.threads, workers=args.workers, task="sentence_embedding")
+    if args.texts is not None:
+        index = build_index(model, _lines_of(args.texts))
+        save_index(index, args.index)
+        print(f"{args.index}: {len(index.texts)} texts", file=sys.stderr)
+    else:
+        index = load_index(args.index)
+    _as_text(sys.stdout, errors="replace")
+    _as_text(sys.stdin, errors="replace", newline="\n")
+    for query in (args.query,) if args.query is not None else _queries(args):
+        hits = search(model, index, query, args.top_k)
+        if args.json:
+            print(json.dumps(_plain(hits), ensure_ascii=False), flush=True)
+            continue
+        for hit in hits:
+            print(f"{hit.similarity:.4f}\t{hit.number + 1}\t{' '.join(hit.text.split())}", flush=True)
+
+
+def _queries(args):
+    """Lines of standard input; none where only the index was asked for at a terminal."""
+    if args.texts is None or not sys.stdin.isatty():
+        for line in sys.stdin:
+            yield line.rstrip("\r\n")
+
+
+def _lines_of(path):
+    try:
+        with open(path, encoding="utf-8", errors="replace", newline="\n") as stream:
+            return [line.rstrip("\r\n") for line in stream if line.strip()]
+    except OSError as error:
+        raise EdgeError(f"{path} cannot be read: {error.strerror}") from error
+
+
 def _as_text(stream, **settings):
     """UTF-8 whatever the locale; a stream that something else put in place of Python's own is left as it is."""
     if isinstance(stream, io.TextIOWrapper):
@@ -122,7 +177,7 @@ def _info(args):
     from .model import inspect
 
     manifest, members = inspect(args.model)
-    facts = manifest._asdict()
+    facts = {name: value for name, value in manifest._asdict().items() if name != "known_answer"}
     facts["file_size"] = os.path.getsize(args.model)
     facts["tokenizer_size"] = len(members["tokenizer.json"])
     if args.json:
@@ -156,7 +211,7 @@ def _bench(args):
     from . import bench
 
     with _quiet():
-        report = bench.measure(args.model, args.length, args.threads, args.runs)
+        report = bench.measure(args.model, args.length, args.threads, args.runs, with_profile=args.profile)
     print(json.dumps(report) if args.json else bench.table(report))
 
 

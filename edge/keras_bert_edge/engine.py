@@ -1,7 +1,7 @@
 """Token ids in, output arrays out: the interpreter, run at a text's exact length or at the smallest that fits."""
 
 import math
-import threading
+import queue
 from typing import NamedTuple
 
 import numpy as np
@@ -32,38 +32,73 @@ class Signature(NamedTuple):
 
 
 class Engine:
-    """An opened model. `run` may be called from any number of threads; calls wait for each other.
+    """An opened model. `run` may be called from any number of threads; as many calls run at once as it has workers.
 
     Attributes:
       runtime: name of the distribution whose interpreter runs the model.
       threads: threads that one call may use.
+      workers: interpreters over the one file, whose pages they share; each has activations and packed weights of its
+        own.
       max_length: longest input in tokens.
       uses_segments: whether the model reads segment ids.
       output_widths: output name -> size of its last axis, as the file states it.
     """
 
-    def __init__(self, path, manifest, threads=1):
+    def __init__(self, path, manifest, threads=1, workers=1):
         """Opens and allocates.
 
         Raises:
-          EdgeError: the runtime cannot run the model, or the model has not the signatures of its manifest.
+          EdgeError: the runtime cannot run the model, answers otherwise than where the file was exported, or the model
+            has not the signatures of its manifest.
         """
         self.threads = threads
+        self.workers = workers
         self._path = path
-        self._lock = threading.Lock()
-        self.runtime, interpreter = open_interpreter(path, threads)
-        lengths = manifest.signatures
-        fixed = [length for length in lengths.values() if length is not None]
+        fixed = [length for length in manifest.signatures.values() if length is not None]
         self.max_length = min([manifest.max_length, *([max(fixed)] if fixed else [])])
+        # Last in, first out: a lone caller always gets the interpreter that is ready for texts of the last length.
+        self._free: queue.LifoQueue = queue.LifoQueue()
+        for _ in range(workers):
+            self._free.put(self._open(manifest))
+        if manifest.known_answer is not None:
+            self._check(manifest.known_answer)
+
+    def _open(self, manifest):
+        """One interpreter behind a call (token_ids, segment_ids) -> outputs."""
+        path = self._path
+        self.runtime, interpreter = open_interpreter(path, self.threads)
         try:
-            signatures = {key: _read_signature(interpreter, key, path) for key in lengths}
-            call = _FixedLengths(interpreter, signatures, manifest) if fixed else _AnyLength(interpreter, signatures)
+            signatures = {key: _read_signature(interpreter, key, path) for key in manifest.signatures}
+            any_length = None in manifest.signatures.values()
+            call = (
+                _AnyLength(interpreter, signatures) if any_length else _FixedLengths(interpreter, signatures, manifest)
+            )
         except (ValueError, RuntimeError) as error:
             raise error if isinstance(error, EdgeError) else unusable(path, self.runtime, error) from error
-        self._call = call
         first = next(iter(signatures.values()))
         self.uses_segments = "segment_ids" in first.inputs
         self.output_widths = first.output_widths
+        return call
+
+    def _check(self, known):
+        """EdgeError unless the runtime gives the outputs that the exporter wrote down for one text."""
+        segments = known["segment_ids"] if self.uses_segments else None
+        too_long = len(known["token_ids"]) > self.max_length
+        if too_long or set(known["outputs"]) != set(self.output_widths):
+            raise EdgeError(f"config.json in {self._path}: known_answer is not one of this model")
+        outputs = self.run(known["token_ids"], segments)
+        squares = expected_squares = 0.0
+        for name, values in known["outputs"].items():
+            got = outputs[name].ravel()[: len(values)].tolist()
+            squares += sum((x - y) ** 2 for x, y in zip(got, values))
+            expected_squares += sum(y * y for y in values)
+        error = math.sqrt(squares / max(expected_squares, 1e-30))
+        if error > known["tolerance"]:
+            raise EdgeError(
+                f"{self.runtime} computes {self._path} wrongly: its outputs for a known text are off by {error:.2g} of"
+                f" their size, and {known['tolerance']:g} is allowed; upgrade the runtime, or export the model for it"
+                " with --profile compatible"
+            )
 
     def run(self, token_ids, segment_ids=None):
         """Outputs of one text.
@@ -78,11 +113,13 @@ class Engine:
         Raises:
           EdgeError: the runtime failed, or the outputs are not finite.
         """
+        call = self._free.get()
         try:
-            with self._lock:
-                outputs = self._call(token_ids, segment_ids)
+            outputs = call(token_ids, segment_ids)
         except (ValueError, RuntimeError, MemoryError) as error:
             raise EdgeError(f"{self.runtime} failed on {len(token_ids)} tokens in {self._path}: {error}") from error
+        finally:
+            self._free.put(call)
         for name, value in outputs.items():
             if not math.isfinite(value.sum()):
                 raise EdgeError(f"{self._path} gave an output {name} that is not finite")

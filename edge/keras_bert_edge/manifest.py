@@ -2,7 +2,7 @@
 
 import json
 import math
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from .errors import EdgeError
 
@@ -18,7 +18,11 @@ MAX_LENGTH = 1 << 20
 
 
 class Manifest(NamedTuple):
-    """The checked fields of config.json; lengths are tokens, special tokens included."""
+    """The checked fields of config.json; lengths are tokens, special tokens included.
+
+    `known_answer`: a text's `token_ids` and `segment_ids`, the first values of the model's `outputs` for it by name,
+    and the relative error (`tolerance`) that a runtime may make; None in files without one.
+    """
 
     task: str
     family: str
@@ -31,6 +35,7 @@ class Manifest(NamedTuple):
     recipe: str
     model_size: int
     versions: dict[str, str]
+    known_answer: Optional[dict[str, Any]]
 
 
 def parse_manifest(content, path):
@@ -85,6 +90,7 @@ def parse_manifest(content, path):
         ),
         model_size=take("model_size", "the size of the model in bytes", lambda value: _is_integer(value, 1, math.inf)),
         versions=take("versions", "names with versions", _are_versions, {}),
+        known_answer=take("known_answer", "a text's ids with the outputs for it", _is_known_answer),
         **{name: take(name, "a string", _is_string, "") for name in ("family", "profile", "recipe")},
     )
 
@@ -103,6 +109,26 @@ def _are_labels(value):
 
 def _are_versions(value):
     return isinstance(value, dict) and all(map(_is_string, value.values()))
+
+
+def _is_known_answer(value):
+    if value is None:
+        return True
+    if not isinstance(value, dict) or set(value) != {"token_ids", "segment_ids", "outputs", "tolerance"}:
+        return False
+    ids, segments, outputs = value["token_ids"], value["segment_ids"], value["outputs"]
+    if not all(isinstance(row, list) and all(_is_integer(x, 0, 2**31 - 1) for x in row) for row in (ids, segments)):
+        return False
+    return (
+        0 < len(ids) == len(segments)
+        and _is_number(value["tolerance"])
+        and isinstance(outputs, dict)
+        and all(isinstance(row, list) and all(map(_is_number, row)) for row in outputs.values())
+    )
+
+
+def _is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e30
 
 
 def _are_signatures(value):

@@ -1,16 +1,21 @@
 """`load` and the Model it returns: a file in, a callable out."""
 
 import os
+from concurrent.futures import ThreadPoolExecutor
 
 from .archive import read_members
 from .engine import Engine
 from .errors import EdgeError
 from .manifest import parse_manifest
+from .memory import require_memory
 from .tasks import open_task
 from .tokenizer import TextTokenizer
 
 MEMBER_LIMITS = {"config.json": 1 << 20, "tokenizer.json": 64 << 20}
 MAX_THREADS = 1024
+
+# Texts of a list that one worker takes at a time.
+CHUNK = 8
 
 
 class Model:
@@ -51,7 +56,8 @@ class Model:
             masked_lm.
 
         Returns:
-          The result type of the task (see `keras_bert_edge.tasks`), or a list of them.
+          The result type of the task (see `keras_bert_edge.tasks`), or a list of them in the order of the texts. A list
+          is answered from its shortest text to its longest, by as many workers as `load` was given.
 
         Raises:
           EdgeError: an input that is no text, a pair where the task takes one text, one text where it needs a pair, or
@@ -60,7 +66,7 @@ class Model:
         if isinstance(text, list):
             if pair is not None:
                 raise EdgeError("with a list, give pairs as tuples: model([(text, pair), ...])")
-            return [self(item, **options) for item in text]
+            return self._answer_list(text, options)
         if isinstance(text, tuple):
             if pair is not None or len(text) != 2:
                 raise EdgeError(f"a pair is a tuple of two strings, not of {len(text) + (pair is not None)}")
@@ -70,9 +76,34 @@ class Model:
                 raise EdgeError(f"{self.task} has no option {name!r}")
         return self._answer(text, pair, **options)
 
+    def _answer_list(self, items, options):
+        # Neighbours of one length need no new allocation of the interpreter's tensors.
+        order = sorted(range(len(items)), key=lambda index: _characters(items[index]))
+        results = [None] * len(items)
+
+        def answer(indices):
+            for index in indices:
+                results[index] = self(items[index], **options)
+
+        workers = min(self.engine.workers, len(items))
+        if workers < 2:
+            answer(order)
+            return results
+        chunk = max(1, min(CHUNK, len(items) // workers))
+        with ThreadPoolExecutor(workers) as pool:
+            for _ in pool.map(answer, (order[at : at + chunk] for at in range(0, len(order), chunk))):
+                pass
+        return results
+
     def describe(self, result):
         """One line of plain text for a result of this model."""
         return self._answer.describe(result)
+
+
+def _characters(item):
+    """Length of a text or pair; what is neither is refused when it is answered."""
+    texts = item if isinstance(item, tuple) else (item,)
+    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def inspect(path):
@@ -88,12 +119,14 @@ def inspect(path):
     return parse_manifest(members["config.json"], path), members
 
 
-def load(path, *, threads=1, task=None):
+def load(path, *, threads=1, workers=1, task=None):
     """Opens an exported `.tflite` file: its digest, metadata, tokenizer and model.
 
     Args:
       path: the file that `keras-bert export` wrote.
       threads: threads that one call may use, 1 or more.
+      workers: interpreters that answer lists, and calls from several threads, side by side, 1 or more. Each needs
+        memory for activations and packed weights.
       task: the task that the caller expects; None for whatever the file holds.
 
     Returns:
@@ -101,15 +134,17 @@ def load(path, *, threads=1, task=None):
 
     Raises:
       EdgeError: the file is missing, damaged, cut short, not exported by keras-bert, of a newer format or of another
-        task, or no installed runtime can run it.
+        task, needs more memory than there is, or no installed runtime can run it.
     """
-    if not isinstance(threads, int) or isinstance(threads, bool) or not 1 <= threads <= MAX_THREADS:
-        raise EdgeError(f"threads must be an integer from 1 to {MAX_THREADS}, not {threads!r}")
+    for name, value in (("threads", threads), ("workers", workers)):
+        if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_THREADS:
+            raise EdgeError(f"{name} must be an integer from 1 to {MAX_THREADS}, not {value!r}")
     path = os.fspath(path)
     manifest, members = inspect(path)
     if task is not None and task != manifest.task:
         raise EdgeError(f"{path} holds a model for {manifest.task}, and {task} was expected")
-    engine = Engine(path, manifest, threads)
+    require_memory(path, manifest.model_size, workers)
+    engine = Engine(path, manifest, threads, workers)
     truncate = manifest.task not in (
         "token_classification",
         "question_answering",

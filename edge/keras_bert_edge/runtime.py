@@ -54,7 +54,7 @@ def unusable(path, distribution, error):
     if "Flex" in message or "custom op" in message:
         cause = "it needs operations that are not TFLite's own"
     elif "Didn't find op" in message or "unresolved" in message or "version" in message:
-        cause = "it needs newer operations; upgrade the runtime, or export the model for an older one"
+        cause = "it needs newer operations; upgrade the runtime, or export the model with --profile compatible"
     else:
         cause = "the model does not fit the runtime"
     return EdgeError(f"{distribution} cannot run {path}: {cause} ({message})")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -122,19 +123,27 @@ def batch_indices(
 
 
 def batched_dataset(
-    texts: TokenizedTexts, targets: Any, config: EncoderConfig, *, batch_size: int, shuffle: bool, seed: int = 0
+    texts: TokenizedTexts,
+    targets: Any,
+    config: EncoderConfig,
+    *,
+    batch_size: int,
+    shuffle: bool,
+    seed: int = 0,
+    first_epoch: int = 0,
 ) -> Any:
     """A `tf.data.Dataset` of (features, targets) batches; each pass over it is the next epoch, in its own order.
 
     Args:
         targets: array [texts, ...], one row a text; or such arrays by the name of the model's output; or
             `TokenTargets`, which become rows int32 [batch, length] as long as the features.
+        first_epoch: number of the epoch that the first pass is, for training that goes on.
     """
     import tensorflow as tf
 
     if not isinstance(targets, TokenTargets | Mapping):
         targets = np.asarray(targets)
-    epochs = iter(range(2**31))
+    epochs = itertools.count(first_epoch)
 
     def batches() -> Iterator[Any]:
         for indices in batch_indices(texts.lengths, batch_size, shuffle=shuffle, seed=seed, epoch=next(epochs)):

@@ -13,6 +13,7 @@ from ..config import EncoderConfig
 from ..errors import DataError
 from ..tokenizers import Tokenizer
 from .batches import batched_dataset, tokenize
+from .labels import SEPARATOR, class_ids, multi_hot, sorted_labels, split_labels, unknown_label
 from .tables import Columns, read_rows
 
 
@@ -23,6 +24,7 @@ class LabelledTexts:
     Attributes:
         path: the file. texts, pairs: the texts; pairs is None where the file has no second text.
         labels: as written. lines: the line that each row begins on.
+        label_sets: the labels of each text where a text may have several or none; None where each has one.
     """
 
     path: str
@@ -30,30 +32,38 @@ class LabelledTexts:
     pairs: list[str] | None
     labels: list[str]
     lines: list[int]
+    label_sets: list[tuple[str, ...]] | None = None
 
     def __len__(self) -> int:
         return len(self.texts)
 
     def label_names(self) -> list[str]:
         """The labels that occur, sorted; numbers by value."""
-        names = set(self.labels)
-        number = all(name.lstrip("-").isdigit() for name in names)
-        return sorted(names, key=int if number else str)
+        if self.label_sets is not None:
+            return sorted_labels(name for names in self.label_sets for name in names)
+        return sorted_labels(self.labels)
 
     def targets(self, labels: Sequence[str], problem_type: str = "single_label_classification") -> np.ndarray:
-        """Class ids int32 [texts], or values float32 [texts, 1] for regression.
+        """Class ids int32 [texts]; values float32 [texts, 1] for regression; 1 for each label that a text has, float32
+        [texts, labels], where it may have several.
 
         Raises:
             DataError: a label that is not one of `labels`, or a value that is not a finite number; with its line.
         """
         if problem_type == "regression":
             return np.array([[self._number(i)] for i in range(len(self))], "float32")
-        ids = {label: i for i, label in enumerate(labels)}
-        for label, line in zip(self.labels, self.lines, strict=True):
+        if problem_type == "multi_label_classification":
+            sets = self.label_sets if self.label_sets is not None else [(label,) for label in self.labels]
+            return multi_hot(sets, labels, [self.where(i) for i in range(len(self))])
+        ids = class_ids(labels)
+        for index, label in enumerate(self.labels):
             if label not in ids:
-                known = ", ".join(list(ids)[:8]) + (", ..." if len(ids) > 8 else "")
-                raise DataError(f"{self.path}, line {line}: unknown label {label!r}; the model's labels are {known}")
+                raise unknown_label(label, labels, self.where(index))
         return np.array([ids[label] for label in self.labels], "int32")
+
+    def where(self, index: int) -> str:
+        """File and line of a row, for messages."""
+        return f"{self.path}, line {self.lines[index]}"
 
     def _number(self, index: int) -> float:
         try:
@@ -61,9 +71,7 @@ class LabelledTexts:
         except ValueError:
             value = float("nan")
         if not np.isfinite(value):
-            raise DataError(
-                f"{self.path}, line {self.lines[index]}: expected a finite number, got {self.labels[index]!r}"
-            )
+            raise DataError(f"{self.where(index)}: expected a finite number, got {self.labels[index]!r}")
         return value
 
     def subset(self, indices: Sequence[int]) -> LabelledTexts:
@@ -73,29 +81,44 @@ class LabelledTexts:
             return [values[i] for i in indices]
 
         pairs = pick(self.pairs) if self.pairs is not None else None
-        return LabelledTexts(self.path, pick(self.texts), pairs, pick(self.labels), pick(self.lines))
+        sets = pick(self.label_sets) if self.label_sets is not None else None
+        return LabelledTexts(self.path, pick(self.texts), pairs, pick(self.labels), pick(self.lines), sets)
 
 
-def read_labelled_texts(path: str | os.PathLike[str], columns: Columns | None = None) -> LabelledTexts:
+def read_labelled_texts(
+    path: str | os.PathLike[str],
+    columns: Columns | None = None,
+    *,
+    multi_label: bool = False,
+    separator: str = SEPARATOR,
+) -> LabelledTexts:
     """Read a table of labelled texts; see `tables.read_rows` for formats and errors.
+
+    Args:
+        multi_label: a text has any number of labels: its label field is parted by `separator`, or is a JSON list; an
+            empty field is a text without labels.
 
     Raises:
         DataError: also when there is no row at all.
     """
-    rows = list(read_rows(path, columns))
+    rows = list(read_rows(path, columns, empty_labels=multi_label))
     if not rows:
         raise DataError(f"{path} holds no examples")
     pairs = [row.pair or "" for row in rows] if rows[0].pair is not None else None
     labels = [row.label or "" for row in rows]
-    return LabelledTexts(os.fspath(path), [row.text for row in rows], pairs, labels, [row.line for row in rows])
+    sets = None
+    if multi_label:
+        sets = [split_labels(row.label or "", separator, f"{path}, line {row.line}") for row in rows]
+    return LabelledTexts(os.fspath(path), [row.text for row in rows], pairs, labels, [row.line for row in rows], sets)
 
 
 def split_labelled_texts(data: LabelledTexts, fraction: float, seed: int) -> tuple[LabelledTexts, LabelledTexts]:
     """Two parts, the second with about `fraction` of each label's rows (at least one row in all), drawn from `seed`."""
     generator = np.random.default_rng(seed)
-    labels = np.array(data.labels)
+    # Where a text has several labels, those of the same set of labels go together.
+    labels = np.array(data.labels if data.label_sets is None else ["\0".join(sorted(s)) for s in data.label_sets])
     second: list[int] = []
-    for label in data.label_names():
+    for label in sorted_labels(labels.tolist()):
         rows = generator.permutation(np.flatnonzero(labels == label))
         second += rows[: round(len(rows) * fraction)].tolist()
     second = sorted(second) or [int(generator.integers(len(data)))]
@@ -110,6 +133,7 @@ def classification(
     batch_size: int = 32,
     labels: Sequence[str] | None = None,
     problem_type: str = "single_label_classification",
+    separator: str = SEPARATOR,
     max_length: int = 128,
     shuffle: bool = True,
     seed: int = 0,
@@ -121,6 +145,7 @@ def classification(
     Args:
         data: a TSV, CSV or JSON-lines file, or texts read before.
         labels: their order; None takes those that occur, sorted. Give the model's for evaluation.
+        problem_type: the model's; `multi_label_classification` reads several labels a text, parted by `separator`.
         max_length: longer texts are cut to this many tokens.
         shuffle: a new order each epoch, a function of `seed` and the epoch's number; False sorts by length.
         config: of the encoder, for inputs other than BERT's; None derives them from the tokenizer.
@@ -129,7 +154,8 @@ def classification(
         DataError: a bad row or an unknown label; the message names file and line.
     """
     if not isinstance(data, LabelledTexts):
-        data = read_labelled_texts(data, columns)
+        multi_label = problem_type == "multi_label_classification"
+        data = read_labelled_texts(data, columns, multi_label=multi_label, separator=separator)
     config = config or inputs_of(tokenizer)
     texts = tokenize(tokenizer, data.texts, data.pairs, max_length=min(max_length, config.max_positions))
     targets = data.targets(labels or data.label_names(), problem_type)

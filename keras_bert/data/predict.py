@@ -70,12 +70,20 @@ def output_batches(
         KerasBertError: the model gives values that are not finite.
     """
     for indices in batch_indices(texts.lengths, batch_size, shuffle=False):
-        outputs = model.predict_on_batch(texts.features(indices, model.config))
+        outputs = _outputs(model, texts.features(indices, model.config))
         named = outputs if isinstance(outputs, Mapping) else {"output": outputs}
         arrays = {name: np.asarray(values, "float32") for name, values in named.items()}
         if not all(np.isfinite(values).all() for values in arrays.values()):
             raise KerasBertError(f"the model gave NaN or infinity for the text {text_of(indices[0])[:60]!r}")
         yield indices, arrays
+
+
+def _outputs(model: Any, features: dict[str, np.ndarray]) -> Any:
+    """The model's outputs; under a strategy of several devices from one of them: each would answer the whole batch."""
+    strategy = getattr(model, "distribute_strategy", None)
+    if strategy is not None and strategy.num_replicas_in_sync > 1:
+        return model(features, training=False)
+    return model.predict_on_batch(features)
 
 
 def probabilities(logits: np.ndarray, problem_type: str = "single_label_classification") -> np.ndarray:

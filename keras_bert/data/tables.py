@@ -39,7 +39,11 @@ class Columns:
 
 
 def read_rows(
-    path: str | os.PathLike[str], columns: Columns | None = None, *, labelled: bool = True
+    path: str | os.PathLike[str],
+    columns: Columns | None = None,
+    *,
+    labelled: bool = True,
+    empty_labels: bool = False,
 ) -> Iterator[TextRow]:
     """Stream the rows of a file with a header (`.tsv`, `.csv`) or of JSON objects (`.jsonl`).
 
@@ -49,6 +53,7 @@ def read_rows(
     Args:
         columns: names of the columns; None finds them.
         labelled: whether each row must have a label.
+        empty_labels: whether that label may be an empty field.
 
     Raises:
         DataError: no such file, another ending, undecodable bytes, a missing column, a row with too few or too many
@@ -63,7 +68,7 @@ def read_rows(
         found = None
         for line, record in readers[path.suffix](path, file):
             found = found or _find_columns(path, list(record), columns, labelled)
-            yield _row(path, line, record, found, labelled)
+            yield _row(path, line, record, found, labelled and not empty_labels)
 
 
 def _read_tsv(path: pathlib.Path, file: Any) -> Iterator[tuple[int, dict[str, str]]]:
@@ -101,7 +106,14 @@ def _read_jsonl(path: pathlib.Path, file: Any) -> Iterator[tuple[int, dict[str, 
             raise DataError(f"{path}, line {number}: not JSON: {error}") from error
         if not isinstance(record, dict):
             raise DataError(f"{path}, line {number}: expected a JSON object, got {type(record).__name__}")
-        yield number, {key: value if isinstance(value, str) else json.dumps(value) for key, value in record.items()}
+        yield number, {key: _json_field(value) for key, value in record.items()}
+
+
+def _json_field(value: Any) -> str:
+    """A value as it would stand in a table: text as it is, null empty, anything else as JSON."""
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
 def _record(path: pathlib.Path, line: int, header: list[str], fields: list[str]) -> dict[str, str]:

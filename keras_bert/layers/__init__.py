@@ -1,16 +1,22 @@
 """Keras layers of the BERT family, on `keras.ops` alone."""
 
 from .attention import AttentionBias, SelfAttention
+from .dropout import Dropout, dropout_seed
 from .embeddings import TextEmbedding
 from .heads import ClassificationHead, MaskedLMHead, Pooling
 from .transformer import TransformerBlock
+from .window_pooling import WindowMixer, WindowPooling
 
 __all__ = [
     "AttentionBias",
     "ClassificationHead",
+    "Dropout",
     "MaskedLMHead",
     "Pooling",
     "SelfAttention",
     "TextEmbedding",
     "TransformerBlock",
+    "WindowMixer",
+    "WindowPooling",
+    "dropout_seed",
 ]

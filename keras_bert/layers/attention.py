@@ -9,7 +9,15 @@ import keras
 from keras import ops
 
 from ..config import EncoderConfig
+from .dropout import Dropout
 from .initializers import weight_initializer
+
+
+def attention_bias(visible: Any, dtype: str) -> Any:
+    """Which tokens are seen (1 or True) to what is added to their scores: 0, or so little that softmax gives 0."""
+    # Finite, so that a row of padding alone gives no NaN; float16 ends at 65504.
+    hidden = -3e4 if dtype == "float16" else -1e9
+    return (1 - ops.cast(visible, dtype)) * hidden
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -18,10 +26,8 @@ class AttentionBias(keras.layers.Layer):
 
     def call(self, padding_mask: Any) -> Any:
         # Two expand_dims, not [:, None, None, :]: a strided slice with new axes breaks TFLite conversion at dynamic
-        # length. Finite, so that a row of padding alone gives no NaN; float16 ends at 65504.
-        hidden = -3e4 if self.compute_dtype == "float16" else -1e9
-        mask = ops.expand_dims(ops.expand_dims(ops.cast(padding_mask, self.compute_dtype), 1), 1)
-        return (1 - mask) * hidden
+        # length.
+        return attention_bias(ops.expand_dims(ops.expand_dims(padding_mask, 1), 1), self.compute_dtype)
 
     def compute_output_shape(self, input_shape: tuple) -> tuple:
         return (input_shape[0], 1, 1, input_shape[1])
@@ -47,36 +53,41 @@ class SelfAttention(keras.layers.Layer):
             )
             for name in ("query", "key", "value", "out")
         )
-        self.dropout = keras.layers.Dropout(config.attention_dropout, dtype=self.dtype_policy)
+        self.dropout = Dropout(config.attention_dropout, dtype=self.dtype_policy)
 
     def build(self, input_shape: tuple) -> None:
         for dense in (self.query, self.key, self.value, self.out):
             dense.build((None, None, self.config.hidden_size))
 
-    def call(self, x: Any, attention_bias: Any, training: bool | None = None) -> Any:
-        return self.attend(x, attention_bias, training=training)[0]
+    def call(self, x: Any, attention_bias: Any, queries: Any = None, training: bool | None = None) -> Any:
+        return self.attend(x, attention_bias, queries, training=training)[0]
 
-    def attend(self, x: Any, attention_bias: Any, training: bool | None = None) -> tuple[Any, Any]:
-        """The output `[batch, length, hidden_size]` and the probabilities `[batch, heads, length, length]`.
+    def attend(self, x: Any, attention_bias: Any, queries: Any = None, training: bool | None = None) -> tuple[Any, Any]:
+        """The output `[batch, queries, hidden_size]` and the probabilities `[batch, heads, queries, length]`.
 
-        `attention_bias` is added to the scores; any shape that broadcasts to theirs.
+        `attention_bias` is added to the scores; any shape that broadcasts to theirs. `queries` are the rows of `x` that
+        look, `[batch, queries, hidden_size]`; None for all of them.
         """
         config = self.config
-        batch, length = ops.shape(x)[0], ops.shape(x)[1]
-        size = config.hidden_size // config.num_heads
+        queries = x if queries is None else queries
+        batch, size = ops.shape(x)[0], config.hidden_size // config.num_heads
 
-        def heads(dense: keras.layers.Dense) -> Any:
-            return ops.transpose(ops.reshape(dense(x), (batch, length, config.num_heads, size)), (0, 2, 1, 3))
+        def heads(dense: keras.layers.Dense, rows: Any) -> Any:
+            split = ops.reshape(dense(rows), (batch, ops.shape(rows)[1], config.num_heads, size))
+            return ops.transpose(split, (0, 2, 1, 3))
 
-        query = heads(self.query) * (1 / math.sqrt(size))
-        scores = ops.matmul(query, ops.transpose(heads(self.key), (0, 1, 3, 2)))
+        query = heads(self.query, queries) * (1 / math.sqrt(size))
+        scores = ops.matmul(query, ops.transpose(heads(self.key, x), (0, 1, 3, 2)))
         probabilities = ops.softmax(scores + attention_bias, axis=-1)
-        context = ops.matmul(self.dropout(probabilities, training=training), heads(self.value))
-        context = ops.reshape(ops.transpose(context, (0, 2, 1, 3)), (batch, length, config.hidden_size))
+        context = ops.matmul(self.dropout(probabilities, training=training), heads(self.value, x))
+        context = ops.transpose(context, (0, 2, 1, 3))
+        context = ops.reshape(context, (batch, ops.shape(queries)[1], config.hidden_size))
         return self.out(context), probabilities
 
-    def compute_output_shape(self, x_shape: tuple, attention_bias_shape: tuple | None = None) -> tuple:
-        return x_shape
+    def compute_output_shape(
+        self, x_shape: tuple, attention_bias_shape: tuple | None = None, queries_shape: tuple | None = None
+    ) -> tuple:
+        return queries_shape or x_shape
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "config": self.config.to_dict()}

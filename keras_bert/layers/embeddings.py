@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from ..config import EncoderConfig
+from .dropout import Dropout
 from .initializers import weight_initializer
 
 
@@ -30,7 +31,7 @@ class TextEmbedding(keras.layers.Layer):
         self.norm = keras.layers.LayerNormalization(
             epsilon=config.layer_norm_epsilon, dtype=self.dtype_policy, name="norm"
         )
-        self.dropout = keras.layers.Dropout(config.hidden_dropout, dtype=self.dtype_policy)
+        self.dropout = Dropout(config.hidden_dropout, dtype=self.dtype_policy)
         self.projection = None
         if config.embedding_size != config.hidden_size:
             self.projection = keras.layers.Dense(
@@ -60,8 +61,15 @@ class TextEmbedding(keras.layers.Layer):
             autocast=False,
         )
 
-    def call(self, token_ids: Any, segment_ids: Any = None, training: bool | None = None) -> Any:
-        x = ops.take(self.token_table, token_ids, axis=0) + self._positions(token_ids)
+    def call(
+        self, token_ids: Any, segment_ids: Any = None, position_ids: Any = None, training: bool | None = None
+    ) -> Any:
+        """`position_ids`: each token's place in its text from 0, where several texts share a row; None counts them."""
+        x = ops.take(self.token_table, token_ids, axis=0)
+        if position_ids is None:
+            x = x + self._positions(token_ids)
+        else:
+            x = x + ops.take(self.position_table, position_ids + self.config.position_offset, axis=0)
         if segment_ids is not None:
             x = x + ops.take(self.segment_table, segment_ids, axis=0)
         elif self.segment_table is not None:
@@ -79,7 +87,12 @@ class TextEmbedding(keras.layers.Layer):
         real = ops.cast(ops.not_equal(token_ids, self.config.pad_token_id), "int32")
         return ops.take(self.position_table, ops.cumsum(real, axis=1) * real + (offset - 1), axis=0)
 
-    def compute_output_shape(self, token_ids_shape: tuple, segment_ids_shape: tuple | None = None) -> tuple:
+    def compute_output_shape(
+        self,
+        token_ids_shape: tuple,
+        segment_ids_shape: tuple | None = None,
+        position_ids_shape: tuple | None = None,
+    ) -> tuple:
         return (*token_ids_shape, self.config.hidden_size)
 
     def get_config(self) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ..config import EncoderConfig
+from .dropout import Dropout
 from .initializers import weight_initializer
 from .transformer import activation
 
@@ -38,7 +39,7 @@ class ClassificationHead(keras.layers.Layer):
         super().__init__(**kwargs)
         self.config, self.num_outputs = config, num_outputs
         self.hidden_activation, self.input_dropout = hidden_activation, input_dropout
-        self.dropout = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout, dtype=self.dtype_policy)
         self.dense = None
         if hidden_activation:
             self.dense = keras.layers.Dense(

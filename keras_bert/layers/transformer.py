@@ -9,6 +9,7 @@ from keras import ops
 
 from ..config import EncoderConfig
 from .attention import SelfAttention
+from .dropout import Dropout
 from .initializers import weight_initializer
 
 
@@ -48,7 +49,7 @@ class TransformerBlock(keras.layers.Layer):
             for size, name in ((config.intermediate_size, "feedforward_in"), (config.hidden_size, "feedforward_out"))
         )
         self.activation = activation(config.activation)
-        self.dropout = keras.layers.Dropout(config.hidden_dropout, dtype=policy)
+        self.dropout = Dropout(config.hidden_dropout, dtype=policy)
 
     def build(self, input_shape: tuple) -> None:
         shape = (None, None, self.config.hidden_size)
@@ -56,14 +57,17 @@ class TransformerBlock(keras.layers.Layer):
             layer.build(shape)
         self.feedforward_out.build((None, None, self.config.intermediate_size))
 
-    def call(self, x: Any, attention_bias: Any, training: bool | None = None) -> Any:
-        attended = self.attention(x, attention_bias, training=training)
-        x = self.attention_norm(x + self.dropout(attended, training=training))
+    def call(self, x: Any, attention_bias: Any, queries: Any = None, training: bool | None = None) -> Any:
+        """`queries`: the rows of `x` that are wanted, `[batch, queries, hidden_size]`; None for all of them."""
+        attended = self.attention(x, attention_bias, queries, training=training)
+        x = self.attention_norm((x if queries is None else queries) + self.dropout(attended, training=training))
         hidden = self.feedforward_out(self.activation(self.feedforward_in(x)))
         return self.output_norm(x + self.dropout(hidden, training=training))
 
-    def compute_output_shape(self, x_shape: tuple, attention_bias_shape: tuple | None = None) -> tuple:
-        return x_shape
+    def compute_output_shape(
+        self, x_shape: tuple, attention_bias_shape: tuple | None = None, queries_shape: tuple | None = None
+    ) -> tuple:
+        return queries_shape or x_shape
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "config": self.config.to_dict()}

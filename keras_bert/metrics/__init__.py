@@ -1,5 +1,6 @@
 """Metrics as the benchmarks' official scripts compute them."""
 
+from .classes import ClassScore, class_scores, confusion_matrix, micro_f1, one_hot, subset_accuracy
 from .entities import EntityScore, EntityScores, EntitySpan, entity_scores, entity_spans
 from .glue import accuracy, f1, macro_f1, matthews, pearson, spearman
 from .squad import (
@@ -15,6 +16,7 @@ from .squad import (
 )
 
 __all__ = [
+    "ClassScore",
     "EntityScore",
     "EntityScores",
     "EntitySpan",
@@ -23,16 +25,21 @@ __all__ = [
     "Threshold",
     "accuracy",
     "best_thresholds",
+    "class_scores",
+    "confusion_matrix",
     "entity_scores",
     "entity_spans",
     "exact_match",
     "f1",
     "macro_f1",
     "matthews",
+    "micro_f1",
     "normalize_answer",
+    "one_hot",
     "pearson",
     "spearman",
     "squad_scores",
     "squad_v2_scores",
+    "subset_accuracy",
     "token_f1",
 ]

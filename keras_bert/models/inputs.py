@@ -125,7 +125,8 @@ def _checked_batches(config: EncoderConfig, batches: Any) -> Any:
     return batches.map(check)
 
 
-def _jit_default() -> bool:
+def jit_default() -> bool:
+    """Whether `compile` compiles by XLA unless told: on JAX alone."""
     return keras.backend.backend() == "jax"
 
 
@@ -136,7 +137,7 @@ class CheckedModel(keras.Model):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.jit_compile = _jit_default()
+        self.jit_compile = jit_default()
 
     def compile(
         self,
@@ -148,7 +149,7 @@ class CheckedModel(keras.Model):
     ) -> None:
         """As `keras.Model.compile`. `jit_compile=None` compiles on JAX alone: batches come in many lengths, and XLA
         would compile TensorFlow's graph anew for each."""
-        jit_compile = _jit_default() if jit_compile is None else jit_compile
+        jit_compile = jit_default() if jit_compile is None else jit_compile
         super().compile(optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **kwargs)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:

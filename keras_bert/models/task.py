@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import keras
@@ -65,11 +66,18 @@ class Task(CheckedModel):
 
         return load_task(cls, path, **options)
 
-    def save_pretrained(self, path: str | os.PathLike[str]) -> None:
-        """Write a Hugging Face checkpoint: config.json, model.safetensors and the tokenizer's files."""
+    def save_pretrained(self, path: str | os.PathLike[str], *, facts: Mapping[str, Any] | None = None) -> None:
+        """Write a Hugging Face checkpoint: config.json, model.safetensors, the tokenizer's files and a model card.
+
+        Args:
+            facts: of the run that made the model, for the card; see `checkpoints.card.model_card`. A README.md that
+                this library did not write stays as it is.
+        """
         from ..checkpoints import save
+        from ..checkpoints.card import write_card
 
         save(self, path, tokenizer=self.tokenizer)
+        write_card(path, self, facts)
 
     def training_defaults(self) -> dict[str, Any]:
         """`loss`, `metrics` and other arguments of `keras.Model.compile` that suit the task, where it has such."""

@@ -285,6 +285,10 @@ class Tokenizer:
         """The bare ids of each text, without special tokens, uncut: what pretraining data is made of."""
         return [piece.ids for (piece,) in self._run(self._backend.encode_batch_fast, texts, None)]
 
+    def read_special_tokens_as_text(self) -> None:
+        """From now on read a special token that is written in a text ("[MASK]") as any other text."""
+        self._backend.encode_special_tokens = True
+
     def _run(
         self, encode_batch: Callable[..., list[tokenizers.Encoding]], texts: Sequence[str], pairs: Sequence[str] | None
     ) -> list[list[tokenizers.Encoding]]:

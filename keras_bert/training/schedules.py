@@ -11,19 +11,52 @@ from ..errors import ConfigError
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
-class WarmupLinearDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """From 0 up to `peak` in `warmup_steps` steps, then down to 0 at `total_steps` (BERT paper, appendix A.2)."""
+class WarmupPolynomialDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """From 0 up to `peak` in `warmup_steps` steps, then down to `end` at `total_steps`.
 
-    def __init__(self, peak: float, warmup_steps: int, total_steps: int) -> None:
+    The way down is end + (peak - end) * (1 - progress) ** power; LAMB's paper (section 4) takes power 1, its reference
+    code for the 512 phase 0.5. After `total_steps` it stays at `end`.
+
+    Raises:
+        ConfigError: more warmup than steps, or a power that is not above 0.
+    """
+
+    def __init__(
+        self, peak: float, warmup_steps: int, total_steps: int, *, power: float = 1.0, end: float = 0.0
+    ) -> None:
         if not 0 <= warmup_steps <= total_steps or total_steps < 1:
             raise ConfigError(f"warmup_steps: expected 0 to total_steps={total_steps}, got {warmup_steps}")
+        if power <= 0:
+            raise ConfigError(f"power: expected a number above 0, got {power}")
         self.peak, self.warmup_steps, self.total_steps = peak, warmup_steps, total_steps
+        self.power, self.end = power, end
 
     def __call__(self, step: Any) -> Any:
         step = ops.cast(step, "float32")
-        rising = step / max(self.warmup_steps, 1)
-        falling = (self.total_steps - step) / max(self.total_steps - self.warmup_steps, 1)
-        return self.peak * ops.clip(ops.where(step < self.warmup_steps, rising, falling), 0.0, 1.0)
+        rising = self.peak * step / max(self.warmup_steps, 1)
+        remaining = (self.total_steps - step) / max(self.total_steps - self.warmup_steps, 1)
+        remaining = ops.clip(remaining, 0.0, 1.0)
+        if self.power != 1:
+            remaining = ops.power(remaining, self.power)
+        falling = self.end + (self.peak - self.end) * remaining
+        return ops.where(step < self.warmup_steps, rising, falling)
+
+    def get_config(self) -> dict[str, Any]:
+        return {
+            "peak": self.peak,
+            "warmup_steps": self.warmup_steps,
+            "total_steps": self.total_steps,
+            "power": self.power,
+            "end": self.end,
+        }
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class WarmupLinearDecay(WarmupPolynomialDecay):
+    """From 0 up to `peak` in `warmup_steps` steps, then down to 0 at `total_steps` (BERT paper, appendix A.2)."""
+
+    def __init__(self, peak: float, warmup_steps: int, total_steps: int) -> None:
+        super().__init__(peak, warmup_steps, total_steps)
 
     def get_config(self) -> dict[str, Any]:
         return {"peak": self.peak, "warmup_steps": self.warmup_steps, "total_steps": self.total_steps}

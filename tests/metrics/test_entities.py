@@ -1,5 +1,7 @@
 """Entity scores against seqeval, and examples worked by hand."""
 
+import random
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -30,6 +32,23 @@ def test_scores_equal_seqeval(sentences, strict):
     for kind, score in {**got.per_type, "micro avg": got.micro, "macro avg": got.macro}.items():
         assert score == pytest.approx(tuple(report[kind][name] for name in names)), kind
     assert set(report) - {"micro avg", "macro avg", "weighted avg"} == set(got.per_type)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 2**31))
+def test_10000_predictions_equal_seqeval(seed):
+    """5 times 2,000 sentences of 1 to 20 words."""
+    seqeval = pytest.importorskip("seqeval.metrics")
+    scheme = pytest.importorskip("seqeval.scheme").IOB2
+    draw = random.Random(seed)
+    lengths = [draw.randint(1, 20) for _ in range(2000)]
+    targets, predictions = ([draw.choices(TAGS, k=n) for n in lengths] for _ in range(2))
+    found = metrics.entity_scores(targets, predictions).micro
+    expected = (
+        score(targets, predictions, mode="strict", scheme=scheme)
+        for score in (seqeval.precision_score, seqeval.recall_score, seqeval.f1_score)
+    )
+    assert found[:3] == pytest.approx(tuple(expected))
 
 
 @pytest.mark.parametrize(

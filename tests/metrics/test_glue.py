@@ -36,3 +36,19 @@ def test_numbers(pairs):
         return
     assert metrics.pearson(targets, predictions) == pytest.approx(stats.pearsonr(targets, predictions)[0], abs=1e-9)
     assert metrics.spearman(targets, predictions) == pytest.approx(stats.spearmanr(targets, predictions)[0], abs=1e-9)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 2**31))
+def test_10000_predictions(seed):
+    """5 times 2,000, of classes and of numbers."""
+    sklearn, stats = pytest.importorskip("sklearn.metrics"), pytest.importorskip("scipy.stats")
+    generator = np.random.default_rng(seed)
+    x, y = generator.integers(0, 4, (2, 2000))
+    assert metrics.accuracy(x, y) == pytest.approx(sklearn.accuracy_score(x, y))
+    assert metrics.macro_f1(x, y) == pytest.approx(sklearn.f1_score(x, y, average="macro"))
+    assert metrics.f1(x, y, 2) == pytest.approx(sklearn.f1_score(x == 2, y == 2))
+    assert metrics.matthews(x, y) == pytest.approx(sklearn.matthews_corrcoef(x, y))
+    a, b = generator.normal(size=(2, 2000)).round(1)
+    assert metrics.pearson(a, b) == pytest.approx(stats.pearsonr(a, b)[0], abs=1e-9)
+    assert metrics.spearman(a, b) == pytest.approx(stats.spearmanr(a, b)[0], abs=1e-9)

@@ -1,6 +1,7 @@
 """SQuAD's scores against a second implementation, written from the definition of the official evaluation."""
 
 import collections
+import random
 import re
 import string
 
@@ -126,6 +127,30 @@ def test_best_thresholds(questions):
     for threshold, values in zip(got, raw, strict=True):
         expected = official_threshold(predictions, values, dict(enumerate(scores)), has_answer)
         assert threshold == pytest.approx(expected)
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 2**31))
+def test_10000_predictions(seed):
+    """5 times 2,000 questions, by the rules of both versions and with the best threshold."""
+    draw = random.Random(seed)
+
+    def text():
+        return " ".join(draw.choices(WORDS, k=draw.randint(0, 5)))
+
+    answers = [[text() for _ in range(draw.randint(0, 3))] for _ in range(2000)]
+    predictions, scores = [text() for _ in answers], [draw.random() for _ in answers]
+    data, by_key = dict(enumerate(answers)), dict(enumerate(scores))
+    expected, raw, has_answer = official_v2(data, predictions, by_key, 0.5)
+    for part, values in zip(metrics.squad_v2_scores(answers, predictions, scores, 0.5), expected, strict=True):
+        assert part == pytest.approx(values)
+    _, raw, has_answer = official_v2(data, predictions)
+    for threshold, values in zip(metrics.best_thresholds(answers, predictions, scores), raw, strict=True):
+        assert threshold == pytest.approx(official_threshold(predictions, values, by_key, has_answer))
+    answered = {key: golds for key, golds in data.items() if golds}
+    first = official_v1(answered, predictions)
+    got = metrics.squad_scores(list(answered.values()), [predictions[key] for key in answered])
+    assert got == pytest.approx(first)
 
 
 def test_normal_forms():

@@ -23,7 +23,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 import sentencepiece  # noqa: E402
 from transformers import AddedToken, AlbertTokenizer, BertTokenizer, RobertaTokenizer  # noqa: E402
 
-from keras_bert.tokenizers.corpus import stream_texts  # noqa: E402
+from keras_bert.data.corpus import stream_texts  # noqa: E402
 from keras_bert.tokenizers.training import train_tokenizer  # noqa: E402
 
 TEXTS = (

@@ -12,9 +12,9 @@ import sys
 import pytest
 from keras_bert_tools import cli
 
+from keras_bert.data.corpus import find_files, stream_texts
 from keras_bert.errors import DataError, TokenizerError
 from keras_bert.tokenizers import Tokenizer
-from keras_bert.tokenizers.corpus import find_files, stream_texts
 from keras_bert.tokenizers.training import train_tokenizer
 
 DATA = pathlib.Path(__file__).parent / "data"
@@ -119,7 +119,7 @@ def test_streamed_files(tmp_path) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", b"fine\n\xff\xfe\n", "a.txt line 2: not UTF-8: .* at byte 0"),
+        ("a.txt", b"fine\n\xff\xfe\n", "a.txt line 2: not UTF-8: .* at byte 5"),
         ("a.jsonl", b'{"text": "x"}\n{"text"\n', "a.jsonl line 2: "),
         ("a.jsonl", b'{"body": "x"}\n', "a.jsonl line 1: expected a JSON object with the field 'text'"),
         ("a.jsonl", b'{"text": 5}\n', "a.jsonl line 1: the field 'text' must be a string, got int"),

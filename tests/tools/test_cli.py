@@ -30,7 +30,7 @@ def test_finetune_learns_and_reports(finetuned, table):
     assert report["scores"]["test"]["accuracy"] > 0.95
     assert report["scores"]["dev"] == report["scores"]["test"]
     assert report["labels"] == ["neg", "pos"]
-    assert report["examples"] == {"train": 60, "dev": 60}
+    assert report["examples"] == {"train": 60, "dev": 60, "test": 60}
     assert max(report["history"]["dev_accuracy"]) == report["history"]["dev_accuracy"][report["best_epoch"] - 1]
     assert json.loads((finetuned / "config.json").read_text())["id2label"] == {"0": "neg", "1": "pos"}
     model = kb.SequenceClassifier.from_pretrained(finetuned)
@@ -59,9 +59,11 @@ def test_predict(finetuned, tmp_path, capsys):
     assert [max(row["scores"], key=row["scores"].get) for row in rows] == ["pos", "neg"]
     assert all(abs(sum(row["scores"].values()) - 1) < 1e-5 for row in rows)
     assert [row["truncated"] for row in rows] == [False, False]
-    (tmp_path / "texts.txt").write_text(f"good\n{'bad ' * 100}\n")
+    (tmp_path / "texts.txt").write_text(f"good\n \n{'bad ' * 100}\n")
     assert run("predict", finetuned, "--input", tmp_path / "texts.txt") == 0
-    lines = capsys.readouterr().out.splitlines()
+    captured = capsys.readouterr()
+    assert "texts.txt, line 2: nothing but blanks; left out" in captured.err
+    lines = captured.out.splitlines()
     assert [line.endswith("(cut to 48 tokens)") for line in lines] == [False, True]
 
 

@@ -39,7 +39,7 @@ def test_tagging(tagger, capsys, tmp_path):
     report = json.loads((tagger / "report.json").read_text())
     assert report["task"] == "token_classification"
     assert report["labels"] == ["O", "B-LOC", "I-LOC", "B-ORG", "I-ORG", "B-PER", "I-PER"]
-    assert report["examples"] == {"train": 27, "dev": 3}
+    assert report["examples"] == {"train": 27, "dev": 3, "test": 30}
     assert run("evaluate", tagger, "--data", NER, "--json", "--report", tmp_path / "r.json", "--max-length", 40) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores == report["scores"]["test"]

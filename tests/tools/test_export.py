@@ -12,8 +12,9 @@ from harness import randomize
 from keras_bert_tools import cli
 from keras_bert_tools.export import load_model
 from keras_bert_tools.tflite.archive import write_file
-from keras_bert_tools.tflite.convert import Layout, convert, plan_layout
+from keras_bert_tools.tflite.convert import convert
 from keras_bert_tools.tflite.features import text_features
+from keras_bert_tools.tflite.layout import Layout, plan_layout
 from keras_bert_tools.tflite.recipes import RECIPES
 from keras_bert_tools.tflite.verify import verify
 from tiny import tiny_tokenizer
@@ -153,7 +154,7 @@ def test_a_large_vocabulary_tied_to_the_decoder_is_stored_once(tmp_path, family)
     model = kb.MaskedLanguageModel(kb.Encoder(config), tokenizer=tiny_tokenizer(tmp_path))
     randomize(model)
     texts = text_features(model)
-    layout = plan_layout(model, None, "default")
+    layout = plan_layout(model, None, "default", "float32")
     flatbuffer, members = convert(model, RECIPES["dynamic_int8"], layout, texts)
     write_file(tmp_path / "model.tflite", flatbuffer, members)
     assert 20000 * 32 < len(flatbuffer) < 20000 * (32 + 4 + 4 + 12) + 100_000  # weights, bias, scales
@@ -239,7 +240,7 @@ def test_weights_that_are_not_finite_are_refused(tmp_path):
     kernel = model.encoder.blocks[1].feedforward_in.kernel
     kernel.assign(np.where(np.arange(64) == 3, np.nan, keras.ops.convert_to_numpy(kernel)))
     with pytest.raises(ExportError, match=r"blocks.1.feedforward_in.kernel holds NaN or infinity"):
-        convert(model, RECIPES["float32"], plan_layout(model, None, "default"), [])
+        convert(model, RECIPES["float32"], plan_layout(model, None, "default", "float32"), [])
 
 
 def test_what_does_not_fit_float16_is_refused(tmp_path, capsys):
@@ -268,7 +269,7 @@ class TestVerify:
     @pytest.fixture
     def exported(self, classifier, tmp_path):
         model = load_model(classifier[0])
-        layout = plan_layout(model, None, "default")
+        layout = plan_layout(model, None, "default", "float32")
         features = text_features(model)
         path = tmp_path / "model.tflite"
         flatbuffer, members = convert(model, RECIPES["dynamic_int8"], layout, features)

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from harness import TINY, randomize
 from keras_bert_tools.tflite.calibrate import correct_bias, equalize, measure_inputs
-from keras_bert_tools.tflite.convert import Layout, write_model
+from keras_bert_tools.tflite.convert import write_model
 from keras_bert_tools.tflite.graph import FlatGraph
+from keras_bert_tools.tflite.layout import Layout
 from keras_bert_tools.tflite.quantized import quantize_rows
 from keras_bert_tools.tflite.recipes import RECIPES, store
 from keras_bert_tools.tflite.runtime import Session

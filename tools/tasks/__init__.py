@@ -8,11 +8,13 @@ from keras_bert.errors import KerasBertError
 
 from .base import Answered, Evaluation, TaskAdapter, TrainingExamples
 from .question_answering import QuestionAnswering
+from .sentence_embedding import SentenceEmbedding
 from .sequence_classification import SequenceClassification
 from .token_classification import TokenClassification
 
 ADAPTERS: dict[str, TaskAdapter] = {
-    adapter.name: adapter for adapter in (SequenceClassification(), TokenClassification(), QuestionAnswering())
+    adapter.name: adapter
+    for adapter in (SequenceClassification(), TokenClassification(), QuestionAnswering(), SentenceEmbedding())
 }
 
 __all__ = ["ADAPTERS", "Answered", "Evaluation", "TaskAdapter", "TrainingExamples", "add_reading_options", "chosen"]
@@ -23,6 +25,13 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--strict", action="store_true", help="stop at the first fault of a file that can be lived with"
     )
+    group = parser.add_argument_group("tables (sequence_classification, sentence_embedding)")
+    group.description = (
+        "TSV (no quoting) or CSV (RFC 4180) with a header, or JSON lines; columns are found where `label` is the label "
+        "and the rest is text"
+    )
+    for role in ("text", "pair", "label"):
+        group.add_argument(f"--{role}-column", metavar="NAME", help=f"column of the {role}")
     for adapter in ADAPTERS.values():
         adapter.add_reading_options(parser.add_argument_group(f"data for {adapter.name}"))
 
@@ -36,7 +45,9 @@ def chosen(options: argparse.Namespace, task: str) -> TaskAdapter:
     if task not in ADAPTERS:
         raise KerasBertError(f"the task {task} cannot be run here: expected one of {', '.join(ADAPTERS)}")
     for other in ADAPTERS.values():
-        for name in () if other.name == task else other.option_names:
+        if other.name == task:
+            continue
+        for name in set(other.option_names) - set(ADAPTERS[task].option_names):
             if getattr(options, name, None) not in (None, False):
                 raise KerasBertError(f"--{name.replace('_', '-')} is no option of the task {task}, but of {other.name}")
     return ADAPTERS[task]

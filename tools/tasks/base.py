@@ -12,9 +12,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from keras_bert.data.batches import TokenizedTexts
+from keras_bert.data.batches import TokenizedTexts, batched_dataset
 from keras_bert.errors import DataError, KerasBertError
 from keras_bert.models import TASKS
+from keras_bert.training import SmoothedCrossEntropy, balanced_class_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,6 +25,21 @@ class TrainingExamples:
     texts: TokenizedTexts
     targets: Any
     notes: list[str]
+
+    @property
+    def truncated(self) -> int:
+        """How many texts were cut."""
+        return self.texts.truncated
+
+    def num_batches(self, batch_size: int) -> int:
+        """Batches of an epoch."""
+        return -(-len(self.texts) // batch_size)
+
+    def dataset(self, config: Any, *, batch_size: int, seed: int, first_epoch: int) -> Any:
+        """Shuffled batches for `fit`; the first pass is the epoch `first_epoch`, from 0."""
+        return batched_dataset(
+            self.texts, self.targets, config, batch_size=batch_size, shuffle=True, seed=seed, first_epoch=first_epoch
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -78,9 +94,30 @@ class TaskAdapter(abc.ABC):
     def model_arguments(self, train: Any, options: argparse.Namespace) -> dict[str, Any]:
         """Arguments of the model's class that the training data decide."""
 
+    def add_training_options(self, group: Any) -> None:
+        """Options of this task's training alone, each None or False unless given."""
+        return
+
     @property
     def model_class(self) -> Any:
         return TASKS[self.name]
+
+    def model_class_of(self, path: pathlib.Path) -> Any:
+        """The class that a saved model of this task is opened with."""
+        return self.model_class
+
+    def prepare(self, model: Any, options: argparse.Namespace) -> Any:
+        """The model to train, from the one that the checkpoint gave."""
+        return model
+
+    def compile_arguments(self, model: Any, examples: TrainingExamples, options: argparse.Namespace) -> dict[str, Any]:
+        """Arguments of `compile` beside the optimizer.
+
+        Raises:
+            KerasBertError: options of the loss that this task does not have.
+        """
+        refuse_class_options(self.name, options)
+        return {}
 
     def open_trained(self, path: pathlib.Path) -> Any:
         """A model that can answer.
@@ -88,7 +125,7 @@ class TaskAdapter(abc.ABC):
         Raises:
             KerasBertError: the checkpoint has no trained head.
         """
-        model = self.model_class.from_pretrained(path)
+        model = self.model_class_of(path).from_pretrained(path)
         if model.new_parts:
             kind = {"sequence_classification": "classifier"}.get(self.name, f"model for {self.name}")
             raise KerasBertError(f"{path} is not a {kind}: it holds no {', '.join(model.new_parts)}")
@@ -99,7 +136,9 @@ class TaskAdapter(abc.ABC):
         """Raise DataError for what the model cannot be scored on."""
 
     @abc.abstractmethod
-    def training_examples(self, model: Any, train: Any, max_length: int) -> TrainingExamples:
+    def training_examples(
+        self, model: Any, train: Any, max_length: int, options: argparse.Namespace
+    ) -> TrainingExamples:
         """Model inputs and targets."""
 
     @abc.abstractmethod
@@ -121,6 +160,47 @@ class TaskAdapter(abc.ABC):
         self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, batch_size: int
     ) -> list[Answered]:
         """Answers to texts that carry no labels."""
+
+
+def refuse_class_options(task: str, options: argparse.Namespace) -> None:
+    """Raise KerasBertError where options of a loss over classes are given to a task that has none."""
+    for name in ("label_smoothing", "class_weights"):
+        if getattr(options, name):
+            raise KerasBertError(f"--{name.replace('_', '-')} is for classes of texts or words, not for {task}")
+
+
+def class_loss(model: Any, target_ids: Any, options: argparse.Namespace) -> dict[str, Any]:
+    """`loss` for `compile`, where `--label-smoothing` or `--class-weights` ask for another than the task's own.
+
+    Args:
+        target_ids: class ids of the training set, of any shape.
+
+    Raises:
+        KerasBertError: a weight that is no number, or of a class that the model does not have.
+    """
+    weights = None
+    if options.class_weights == "balanced":
+        weights = balanced_class_weights(target_ids, len(model.labels))
+    elif options.class_weights:
+        named = _named_weights(options.class_weights, model.labels)
+        weights = [named.get(label, 1.0) for label in model.labels]
+    if weights is None and not options.label_smoothing:
+        return {}
+    return {"loss": SmoothedCrossEntropy(options.label_smoothing, weights)}
+
+
+def _named_weights(text: str, labels: Sequence[str]) -> dict[str, float]:
+    named = {}
+    for part in text.split(","):
+        label, _, weight = part.rpartition("=")
+        label = label.strip()
+        if label not in labels:
+            raise KerasBertError(f"--class-weights: no label {label!r}; the labels are {', '.join(labels[:8])}")
+        try:
+            named[label] = float(weight)
+        except ValueError:
+            raise KerasBertError(f"--class-weights: expected LABEL=WEIGHT, got {part!r}") from None
+    return named
 
 
 def split_by(groups: Sequence[Any], data: Any, fraction: float, seed: int) -> tuple[Any, Any]:

@@ -41,7 +41,9 @@ class QuestionAnswering(TaskAdapter):
     def check(self, data: Questions, model_labels: Sequence[str], options: argparse.Namespace) -> None:
         """Every file that can be read can be scored."""
 
-    def training_examples(self, model: Any, train: Questions, max_length: int) -> TrainingExamples:
+    def training_examples(
+        self, model: Any, train: Questions, max_length: int, options: argparse.Namespace
+    ) -> TrainingExamples:
         asked = asked_contexts(
             model.tokenizer,
             [question.question for question in train.questions],

@@ -1,8 +1,10 @@
-"""Classification of one text or a pair, and regression."""
+"""Classification of one text or a pair, with one label or several, and regression."""
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,30 +20,86 @@ from keras_bert.data import (
     split_labelled_texts,
     tokenize,
 )
-from keras_bert.errors import DataError
+from keras_bert.data.documents import DocumentExamples
+from keras_bert.data.labels import SEPARATOR
+from keras_bert.errors import DataError, KerasBertError
+from keras_bert.layers.window_pooling import POOLINGS
+from keras_bert.metrics import class_scores, one_hot
+from keras_bert.models import DocumentClassifier
+from keras_bert.models.documents import is_document_classifier
+from keras_bert.prediction import document_logits
 
-from ..scoring import scores
-from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, rounded
+from ..details import per_class
+from ..scoring import THRESHOLD, chosen, scores
+from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, class_loss, refuse_class_options, rounded
+
+OVERLAP = 32
+MAX_WINDOWS = 8
 
 
 class SequenceClassification(TaskAdapter):
-    """Predictions are logits or scores, float32 [texts, labels]."""
+    """Predictions are probabilities, float32 [texts, labels], or values [texts, 1]."""
 
     name = "sequence_classification"
     reads_pairs = "may"
     max_length = 128
     unit = "texts"
-    option_names = ("regression", "text_column", "pair_column", "label_column")
+    option_names = (
+        "regression",
+        "multi_label",
+        "label_separator",
+        "text_column",
+        "pair_column",
+        "label_column",
+        "long_texts",
+        "overlap",
+        "max_windows",
+    )
 
     def add_reading_options(self, group: Any) -> None:
-        group.description = (
-            "TSV or CSV with a header, or JSON lines; columns are found where `label` is the label and the rest is text"
+        group.add_argument("--regression", action="store_true", help="labels are numbers to predict, not classes")
+        group.add_argument("--multi-label", action="store_true", help="a text has any number of labels, or none")
+        group.add_argument(
+            "--label-separator", metavar="TEXT", help=f"between the labels of a text (default {SEPARATOR!r})"
         )
-        for role in ("text", "pair", "label"):
-            group.add_argument(f"--{role}-column", metavar="NAME", help=f"column of the {role}")
+
+    def add_training_options(self, group: Any) -> None:
+        group.add_argument(
+            "--long-texts",
+            choices=POOLINGS,
+            help="of sequence_classification: read texts by windows of --max-length tokens and pool what is said of "
+            "them; default: cut texts",
+        )
+        group.add_argument(
+            "--overlap", type=int, metavar="N", help=f"tokens that neighbouring windows share ({OVERLAP})"
+        )
+        group.add_argument(
+            "--max-windows", type=int, metavar="N", help=f"windows of a text to train on ({MAX_WINDOWS}); all are read"
+        )
+
+    def model_class_of(self, path: pathlib.Path) -> Any:
+        return DocumentClassifier if is_document_classifier(path) else self.model_class
+
+    def prepare(self, model: Any, options: argparse.Namespace) -> Any:
+        if not options.long_texts:
+            for name in ("overlap", "max_windows"):
+                if getattr(options, name) is not None:
+                    raise KerasBertError(f"--{name.replace('_', '-')} goes with --long-texts")
+            return model
+        return DocumentClassifier(
+            model,
+            options.long_texts,
+            window_length=min(options.max_length or self.max_length, model.config.max_positions),
+            overlap=OVERLAP if options.overlap is None else options.overlap,
+        )
 
     def read(self, path: str, options: argparse.Namespace) -> LabelledTexts:
-        return read_labelled_texts(path, Columns(options.text_column, options.pair_column, options.label_column))
+        return read_labelled_texts(
+            path,
+            Columns(options.text_column, options.pair_column, options.label_column),
+            multi_label=options.multi_label,
+            separator=options.label_separator or SEPARATOR,
+        )
 
     def split(self, data: LabelledTexts, fraction: float, seed: int) -> tuple[LabelledTexts, LabelledTexts]:
         """Hold out the same share of every label."""
@@ -50,22 +108,39 @@ class SequenceClassification(TaskAdapter):
         return split_labelled_texts(data, fraction, seed)
 
     def model_arguments(self, train: LabelledTexts, options: argparse.Namespace) -> dict[str, Any]:
-        if options.regression:
-            return {"labels": ["value"], "problem_type": "regression"}
+        problem_type = _problem_type(options)
+        if problem_type == "regression":
+            return {"labels": ["value"], "problem_type": problem_type}
         labels = train.label_names()
-        if len(labels) < 2:
-            raise DataError(f"{train.path} has one label only, {labels[0]!r}: expected at least two")
-        return {"labels": labels, "problem_type": "single_label_classification"}
+        if problem_type == "multi_label_classification":
+            if not labels:
+                raise DataError(f"{train.path} has no label in any line: expected at least one")
+        elif len(labels) < 2:
+            raise DataError(
+                f"{train.path} has one label only, {labels[0]!r}, from line {train.lines[0]} to {train.lines[-1]}: "
+                "expected at least two"
+            )
+        return {"labels": labels, "problem_type": problem_type}
 
     def check(self, data: LabelledTexts, model_labels: Sequence[str], options: argparse.Namespace) -> None:
-        data.targets(model_labels, "regression" if options.regression else "single_label_classification")
+        data.targets(model_labels, _problem_type(options))
 
-    def training_examples(self, model: Any, train: LabelledTexts, max_length: int) -> TrainingExamples:
+    def training_examples(
+        self, model: Any, train: LabelledTexts, max_length: int, options: argparse.Namespace
+    ) -> TrainingExamples:
+        if isinstance(model, DocumentClassifier):
+            return _document_examples(model, train, options.max_windows or MAX_WINDOWS)
         texts = tokenize(model.tokenizer, train.texts, train.pairs, max_length=max_length)
         notes = []
         if texts.truncated:
             notes.append(f"{texts.truncated} of {len(train)} training texts were cut to {max_length} tokens")
         return TrainingExamples(texts, train.targets(model.labels, model.problem_type), notes)
+
+    def compile_arguments(self, model: Any, examples: TrainingExamples, options: argparse.Namespace) -> dict[str, Any]:
+        if model.problem_type != "single_label_classification":
+            refuse_class_options(model.problem_type, options)
+            return {}
+        return class_loss(model, examples.targets, options)
 
     def predict(
         self,
@@ -76,9 +151,14 @@ class SequenceClassification(TaskAdapter):
         max_length: int | None,
         on_item: Callable[[int], None],
     ) -> np.ndarray:
-        return predict_logits(
-            model, data.texts, data.pairs, batch_size=batch_size, max_length=max_length, on_batch=on_item
-        )
+        if isinstance(model, DocumentClassifier):
+            _refuse_pairs(data)
+            logits = document_logits(model, data.texts, batch_size=batch_size, on_text=on_item)
+        else:
+            logits = predict_logits(
+                model, data.texts, data.pairs, batch_size=batch_size, max_length=max_length, on_batch=on_item
+            )
+        return probabilities(logits, model.problem_type)
 
     def edge_predict(self, runner: Any, data: LabelledTexts, on_item: Callable[[int], None]) -> np.ndarray:
         rows = []
@@ -93,22 +173,84 @@ class SequenceClassification(TaskAdapter):
         found = scores(predictions, data, model.labels, model.problem_type)
         if model.problem_type == "regression":
             return Evaluation(found, {})
-        targets, classes = data.targets(model.labels, model.problem_type), predictions.argmax(-1)
-        f1 = {label: metrics.f1(targets, classes, index) for index, label in enumerate(model.labels)}
-        return Evaluation(found, {"f1_per_label": f1})
+        targets, count = data.targets(model.labels, model.problem_type), len(model.labels)
+        if model.problem_type == "multi_label_classification":
+            return Evaluation(found, {"per_class": per_class(model.labels, class_scores(targets, chosen(predictions)))})
+        classes = predictions.argmax(-1)
+        by_class = class_scores(one_hot(targets, count), one_hot(classes, count))
+        matrix = metrics.confusion_matrix(targets, classes, count).tolist()
+        confusion = {"labels": list(model.labels), "matrix": matrix}
+        return Evaluation(found, {"per_class": per_class(model.labels, by_class), "confusion": confusion})
 
     def answer(
         self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, batch_size: int
     ) -> list[Answered]:
-        rows = probabilities(predict_logits(model, texts, pairs, batch_size=batch_size), model.problem_type)
-        limit = model.config.max_positions
+        by_windows = isinstance(model, DocumentClassifier)
+        if by_windows and pairs is not None:
+            raise KerasBertError("a model that reads texts by windows takes one text, not a pair")
+        if by_windows:
+            logits = document_logits(model, texts, batch_size=batch_size)
+        else:
+            logits = predict_logits(model, texts, pairs, batch_size=batch_size)
+        rows = probabilities(logits, model.problem_type)
+        limit = None if by_windows else model.config.max_positions
         answers = []
         for text, row, encoding in zip(
             texts, rows, model.tokenizer.encode_batch(texts, pairs, max_length=limit), strict=True
         ):
             named = rounded(dict(zip(model.labels, row, strict=True)))
-            best = max(named, key=named.__getitem__)
+            record: dict[str, Any] = {"text": text, "scores": named, "truncated": encoding.truncated}
+            if model.problem_type == "multi_label_classification":
+                record["labels"] = [label for label, score in named.items() if score >= THRESHOLD]
+                best = " ".join(f"{label} {named[label]:.4f}" for label in record["labels"]) or "(none)"
+            else:
+                first = max(named, key=named.__getitem__)
+                best = f"{first}\t{named[first]:.4f}"
             note = f"\t(cut to {limit} tokens)" if encoding.truncated else ""
-            record = {"text": text, "scores": named, "truncated": encoding.truncated}
-            answers.append(Answered(f"{best}\t{named[best]:.4f}\t{text}{note}", record))
+            answers.append(Answered(f"{best}\t{text}{note}", record))
         return answers
+
+
+@dataclasses.dataclass(frozen=True)
+class DocumentTrainingExamples(TrainingExamples):
+    """Windows of documents; targets are of documents."""
+
+    documents: DocumentExamples
+
+    def num_batches(self, batch_size: int) -> int:
+        return -(-len(self.documents) // batch_size)
+
+    def dataset(self, config: Any, *, batch_size: int, seed: int, first_epoch: int) -> Any:
+        return self.documents.dataset(
+            self.targets, config, batch_size=batch_size, shuffle=True, seed=seed, first_epoch=first_epoch
+        )
+
+
+def _document_examples(model: DocumentClassifier, train: LabelledTexts, max_windows: int) -> TrainingExamples:
+    _refuse_pairs(train)
+    found = DocumentExamples(
+        model.tokenizer,
+        train.texts,
+        window_length=model.window_length,
+        overlap=model.overlap,
+        max_windows=max_windows,
+    )
+    notes = [f"{len(train)} training texts make {len(found.windows)} windows of up to {model.window_length} tokens"]
+    if found.thinned:
+        notes.append(f"{found.thinned} of them have more than {max_windows} windows: trained on as many, evenly spread")
+    targets = train.targets(model.labels, model.problem_type)
+    return DocumentTrainingExamples(found.windows, targets, notes, found)
+
+
+def _refuse_pairs(data: LabelledTexts) -> None:
+    if data.pairs is not None:
+        raise DataError(f"{data.path} holds pairs; only single texts are read by windows")
+
+
+def _problem_type(options: argparse.Namespace) -> str:
+    """Raises KerasBertError where two are asked for."""
+    if options.regression and options.multi_label:
+        raise KerasBertError("--regression and --multi-label exclude each other")
+    if options.multi_label:
+        return "multi_label_classification"
+    return "regression" if options.regression else "single_label_classification"

@@ -6,6 +6,8 @@ import argparse
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from keras_bert import metrics
 from keras_bert.data import TaggedSentences, read_tagged_sentences
 from keras_bert.data.conll import SCHEMES
@@ -13,7 +15,7 @@ from keras_bert.data.tokens import first_tokens, joined, token_examples, words_o
 from keras_bert.errors import DataError
 from keras_bert.prediction import find_entities, tag_words
 
-from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, show_problems, split_by
+from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, class_loss, show_problems, split_by
 
 
 class TokenClassification(TaskAdapter):
@@ -51,13 +53,17 @@ class TokenClassification(TaskAdapter):
     def model_arguments(self, train: TaggedSentences, options: argparse.Namespace) -> dict[str, Any]:
         labels = train.label_names()
         if len(labels) < 2:
-            raise DataError(f"{train.path} has one tag only, {labels[0]!r}: expected at least two")
+            last = train.sentences[-1]
+            lines = f"line {train.sentences[0].line} to {last.line + len(last.words) - 1}"
+            raise DataError(f"{train.path} has one tag only, {labels[0]!r}, from {lines}: expected at least two")
         return {"labels": labels}
 
     def check(self, data: TaggedSentences, model_labels: Sequence[str], options: argparse.Namespace) -> None:
         data.targets(model_labels)
 
-    def training_examples(self, model: Any, train: TaggedSentences, max_length: int) -> TrainingExamples:
+    def training_examples(
+        self, model: Any, train: TaggedSentences, max_length: int, options: argparse.Namespace
+    ) -> TrainingExamples:
         words = words_of_sentences(
             model.tokenizer, [sentence.words for sentence in train.sentences], max_length=max_length
         )
@@ -68,6 +74,9 @@ class TokenClassification(TaskAdapter):
         if examples.unread_words:
             notes.append(f"{examples.unread_words} training words are left out: the tokenizer gives them no token")
         return TrainingExamples(examples.texts, examples.targets, notes)
+
+    def compile_arguments(self, model: Any, examples: TrainingExamples, options: argparse.Namespace) -> dict[str, Any]:
+        return class_loss(model, examples.targets.values, options)
 
     def predict(
         self,
@@ -103,7 +112,10 @@ class TokenClassification(TaskAdapter):
         named = {name: value for name, value in found.micro._asdict().items() if name != "support"}
         return Evaluation(
             {"f1": named.pop("f1"), **named, "accuracy": accuracy},
-            {"per_type": {kind: score._asdict() for kind, score in found.per_type.items()}},
+            {
+                "per_type": {kind: score._asdict() for kind, score in found.per_type.items()},
+                "confusion": _word_confusion(targets, predictions),
+            },
         )
 
     def answer(
@@ -119,3 +131,14 @@ class TokenClassification(TaskAdapter):
             }
             answers.append(Answered(f"{entities or '(none)'}\t{text}", record))
         return answers
+
+
+def _word_confusion(targets: Sequence[Sequence[str]], predictions: Sequence[Sequence[str]]) -> dict[str, Any]:
+    """How often words of each type of entity were given each type; B- and I- count alike."""
+    wanted, given = ([tag[2:] or tag for tags in side for tag in tags] for side in (targets, predictions))
+    kinds = ["O", *sorted({*wanted, *given} - {"O"})]
+    ids = {kind: index for index, kind in enumerate(kinds)}
+    matrix = metrics.confusion_matrix(
+        np.array([ids[kind] for kind in wanted]), np.array([ids[kind] for kind in given]), len(kinds)
+    )
+    return {"labels": kinds, "matrix": matrix.tolist()}

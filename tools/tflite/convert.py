@@ -14,19 +14,17 @@ from keras_bert.errors import ExportError
 
 from .calibrate import InputStatistics, equalize, measure_inputs
 from .graph import FlatGraph, InputNames
+from .known_answer import known_answer
+from .layout import Layout
 from .metadata import MODEL_METADATA_NAME, TensorDescription, write_metadata
 from .operators import Tensor
 from .recipes import Recipe, store
 from .weights import Weights, for_one_query, read_weights
 from .writer import ModelWriter
 
-TASKS = ("sequence_classification", "token_classification", "question_answering", "sentence_embedding", "masked_lm")
-PROFILES = ("default", "mediapipe")
-MEDIAPIPE_LENGTH = 128  # tokens, where nothing else is asked for
-_MIN_LENGTH = 8  # tokens; a RoBERTa pair has four special ones
-
 _INPUTS = {
     "default": InputNames(),
+    "compatible": InputNames(),
     "mediapipe": InputNames(token_ids="ids", padding_mask="mask", segment_ids="segment_ids"),
 }
 _DESCRIPTIONS = {
@@ -41,62 +39,6 @@ _DESCRIPTIONS = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
-class Layout:
-    """Which signatures the file has.
-
-    Attributes:
-        signatures: name -> number of tokens, or None for a length that the caller sets.
-        profile: `default`, or `mediapipe` (names, inputs and output as MediaPipe Tasks expects).
-    """
-
-    signatures: Mapping[str, int | None]
-    profile: str = "default"
-
-
-def plan_layout(model: Any, lengths: Sequence[int] | None, profile: str) -> Layout:
-    """The layout for the lengths asked for, checked against the model.
-
-    Raises:
-        ExportError: lengths that the model has no positions for, a task or a tokenizer that the profile cannot serve.
-    """
-    if model.task not in TASKS:
-        raise ExportError(f"a model for {model.task} cannot be exported; expected one for {', '.join(TASKS)}")
-    limit = model.config.max_positions
-    for length in lengths or ():
-        if not _MIN_LENGTH <= length <= limit:
-            raise ExportError(f"a length of {length} tokens: expected {_MIN_LENGTH} to {limit}, the model's positions")
-    if profile == "mediapipe":
-        return Layout({"serving_default": _mediapipe_length(model, lengths)}, profile)
-    if not lengths:
-        return Layout({"serving_default": None})
-    return Layout({f"length_{length}": length for length in sorted(set(lengths))})
-
-
-def _mediapipe_length(model: Any, lengths: Sequence[int] | None) -> int:
-    tokenizer = model.tokenizer
-    if model.task not in ("sequence_classification", "sentence_embedding"):
-        raise ExportError(
-            f"MediaPipe has no task for {model.task} models of this kind; expected sequence_classification or"
-            " sentence_embedding: use the default profile"
-        )
-    if getattr(model, "problem_type", None) == "regression":
-        raise ExportError("MediaPipe's TextClassifier has no regression: use the default profile")
-    if tokenizer.kind != "wordpiece":
-        raise ExportError(
-            f"MediaPipe's BERT tokenizer reads WordPiece vocabularies alone, this model's is {tokenizer.kind}: use the"
-            " default profile"
-        )
-    if not tokenizer.lowercase:
-        raise ExportError(
-            "MediaPipe's BERT tokenizer lower-cases every text, this model's vocabulary is cased: use the default"
-            " profile"
-        )
-    if lengths and len(set(lengths)) > 1:
-        raise ExportError(f"MediaPipe reads files with one signature alone; expected one length, got {list(lengths)}")
-    return lengths[0] if lengths else min(MEDIAPIPE_LENGTH, model.config.max_positions)
-
-
 def convert(
     model: Any, recipe: Recipe, layout: Layout, calibration: Sequence[Mapping[str, np.ndarray]]
 ) -> tuple[bytes, dict[str, bytes]]:
@@ -104,7 +46,7 @@ def convert(
 
     Args:
         model: a task model with a tokenizer.
-        calibration: model inputs of varied texts, int32 [1, length] each.
+        calibration: model inputs of varied texts, int32 [1, length] each; a short one becomes the file's known answer.
 
     Raises:
         ExportError: a weight that is not finite or does not fit the recipe, a label with a line break, or a model that
@@ -113,6 +55,9 @@ def convert(
     members = _text_members(model)
     flatbuffer = write_model(model, prepare(model, recipe, calibration), layout, members)
     config = _config(model, recipe, layout, len(flatbuffer))
+    answer = known_answer(flatbuffer, layout.signatures, model.config.pad_token_id, recipe, calibration)
+    if answer is not None:
+        config["known_answer"] = answer
     return flatbuffer, {"config.json": json.dumps(config, indent=1, ensure_ascii=False).encode(), **members}
 
 
@@ -139,7 +84,10 @@ def write_model(model: Any, weights: Weights, layout: Layout, file_names: Collec
     Raises:
         ExportError: it would be larger than the format allows.
     """
-    writer = ModelWriter(f"keras-bert {__version__}: {model.config.family} for {model.task}")
+    writer = ModelWriter(
+        f"keras-bert {__version__}: {model.config.family} for {model.task}",
+        newest_operators=layout.profile != "compatible",
+    )
     names = _INPUTS[layout.profile]
     mediapipe = layout.profile == "mediapipe"
     outputs: dict[str, Tensor] = {}

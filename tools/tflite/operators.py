@@ -130,6 +130,8 @@ class Subgraph:
         float16 weights are widened once, when the runtime packs them. With int8 weights the runtime quantises each row
         of `x` on the fly (asymmetric int8 over that row's range).
         """
+        if isinstance(weights, QuantizedMatrix) and not self._writer.newest_operators:
+            return self._scaled_product(x, weights, bias)
         matrix = self.constant(weights)
         if matrix.dtype == "float16":
             matrix = self._dequantized(matrix)
@@ -143,6 +145,24 @@ class Subgraph:
             version=12 if is_int8 else 1,  # 12: float inputs, int8 weights with one scale a row
             asymmetricQuantizeInputs=is_int8,
         )
+
+    def _scaled_product(self, x: Tensor, weights: QuantizedMatrix, bias: np.ndarray) -> Tensor:
+        """`fully_connected` for runtimes that know one scale a matrix alone: a product at scale 1, then each row's own.
+
+        The scales of the rows are a factor of the outputs, so that this is the same product, not a coarser one.
+        """
+        matrix = self.constant(QuantizedMatrix(weights.values, np.ones(1, np.float32)))
+        shape = (*x.shape[:-1], matrix.shape[0])
+        product = self._operator(
+            "FULLY_CONNECTED",
+            [x, matrix],
+            shape,
+            "float32",
+            "FullyConnectedOptions",
+            version=9,  # float inputs, int8 weights with one scale, asymmetric inputs
+            asymmetricQuantizeInputs=True,
+        )
+        return self.add(self.multiply(product, self.floats(weights.scales)), self.floats(bias))
 
     def _dequantized(self, matrix: Tensor) -> Tensor:
         key = ("dequantized", matrix.index)

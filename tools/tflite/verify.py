@@ -12,7 +12,7 @@ from keras import ops
 
 from keras_bert.errors import ExportError
 
-from .convert import Layout
+from .layout import Layout
 from .recipes import Recipe
 from .runtime import Session
 from .schema import schema
@@ -77,16 +77,16 @@ def verify(
     except (ValueError, RuntimeError) as error:
         raise ExportError(f"LiteRT does not open the exported model: {error}") from error
     comparison = _Comparison(recipe)
-    fitting = [features for features in texts if _signatures(layout, features)]
+    fitting = [features for features in texts if fitting_signatures(layout.signatures, features)]
     if not fitting:
         raise ExportError(f"no text is short enough to check the exported model with: {dict(layout.signatures)}")
     advance(len(texts) - len(fitting))
     for features, reference in keras_outputs(model, fitting, layout.profile):
         length = features["token_ids"].shape[1]
-        signature = _signatures(layout, features)[0]
-        padded = _padded(features, layout.signatures[signature], model.config.pad_token_id)
+        signature = fitting_signatures(layout.signatures, features)[0]
+        filled = padded(features, layout.signatures[signature], model.config.pad_token_id)
         try:
-            outputs = session.run(signature, _renamed(padded, session.signatures[signature]))
+            outputs = session.run(signature, renamed(filled, session.signatures[signature]))
         except (ValueError, RuntimeError) as error:
             raise ExportError(f"the exported model fails at {length} tokens: {error}") from error
         rows = length if model.task in _ROW_TASKS else None
@@ -131,8 +131,8 @@ def keras_outputs(
     for start in range(0, len(ordered), _BATCH):
         batch = ordered[start : start + _BATCH]
         longest = batch[-1]["token_ids"].shape[1]
-        padded = [_padded(features, longest, model.config.pad_token_id) for features in batch]
-        inputs = {name: np.concatenate([features[name] for features in padded]) for name in names}
+        filled = [padded(features, longest, model.config.pad_token_id) for features in batch]
+        inputs = {name: np.concatenate([features[name] for features in filled]) for name in names}
         outputs = model(inputs, training=False)
         if not isinstance(outputs, Mapping):
             outputs = {"embedding" if model.task == "sentence_embedding" else "logits": outputs}
@@ -211,14 +211,15 @@ def _alternatives(output: np.ndarray) -> np.ndarray:
     return np.concatenate([rows, np.zeros_like(rows)], axis=-1) if rows.shape[-1] == 1 else rows
 
 
-def _signatures(layout: Layout, features: Mapping[str, np.ndarray]) -> list[str]:
+def fitting_signatures(signatures: Mapping[str, int | None], features: Mapping[str, np.ndarray]) -> list[str]:
     """The signatures that a text fits, the one with the fewest tokens first."""
     length = features["token_ids"].shape[1]
-    sizes = {name: length if size is None else size for name, size in layout.signatures.items()}
+    sizes = {name: length if size is None else size for name, size in signatures.items()}
     return sorted((name for name, size in sizes.items() if size >= length), key=sizes.__getitem__)
 
 
-def _padded(features: Mapping[str, np.ndarray], length: int | None, pad_token_id: int) -> dict[str, np.ndarray]:
+def padded(features: Mapping[str, np.ndarray], length: int | None, pad_token_id: int) -> dict[str, np.ndarray]:
+    """A text's inputs filled up to `length` tokens; as they are where the length is the caller's."""
     if length is None:
         return dict(features)
     padding = length - features["token_ids"].shape[1]
@@ -229,7 +230,8 @@ def _padded(features: Mapping[str, np.ndarray], length: int | None, pad_token_id
     }
 
 
-def _renamed(features: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+def renamed(features: Mapping[str, np.ndarray], names: Sequence[str]) -> dict[str, np.ndarray]:
+    """A text's inputs under the `names` that a signature has for them."""
     return {name: features[_ROLES.get(name, name)] for name in names}
 
 

@@ -44,9 +44,14 @@ class _SharedQuantization(schema.QuantizationParametersT):
 
 
 class ModelWriter:
-    """Collects subgraphs, buffers and metadata; `to_bytes` writes the FlatBuffer."""
+    """Collects subgraphs, buffers and metadata; `to_bytes` writes the FlatBuffer.
 
-    def __init__(self, description: str) -> None:
+    Args:
+        newest_operators: False: only operators at versions that tflite-runtime 2.14 has.
+    """
+
+    def __init__(self, description: str, *, newest_operators: bool = True) -> None:
+        self.newest_operators = newest_operators
         self.model = schema.ModelT()
         self.model.version = 3
         self.model.description = description
@@ -84,7 +89,7 @@ class ModelWriter:
         return self._buffer_of[digest]
 
     def quantization(self, scales: np.ndarray) -> schema.QuantizationParametersT:
-        """Parameters of a symmetric int8 matrix with one scale a row."""
+        """Parameters of a symmetric int8 matrix with one scale a row, or one for all."""
         key = scales.tobytes()
         if key not in self._quantization_of:
             parameters = _SharedQuantization()

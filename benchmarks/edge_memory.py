@@ -1,0 +1,100 @@
+"""A long-running loop on the edge runner, and what a second process of the same file costs.
+
+Memory is Linux's: the resident set during the loop, and for one and two processes at work the proportional set size (a
+page that both map counts half in each), less that of a process that has the libraries and the bare runtime alone.
+
+Example:
+    python benchmarks/edge_memory.py model.tflite --calls 100000 --json memory.json
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import keras_bert_edge
+from report import machine_facts, write_json
+
+LENGTHS = (1, 5, 12, 20, 40, 90)  # words of the texts, in turn
+MEGABYTE = 1e6
+
+WORKER = """
+import sys, keras_bert_edge, numpy, tokenizers
+from keras_bert_edge.runtime import find_runtime
+find_runtime()
+if sys.argv[1] != "-":
+    model = keras_bert_edge.load(sys.argv[1])
+    for words in (1, 20, 90):
+        text = "film " * words
+        model(text, "film" if model.task == "question_answering" else None)
+print("ready", flush=True)
+sys.stdin.read()
+"""
+
+
+def loop(path: Path, calls: int) -> dict[str, Any]:
+    """Resident megabytes after a tenth of the calls and at each tenth that follows."""
+    model = keras_bert_edge.load(path)
+    texts = ["film " * words for words in LENGTHS]
+    resident = []
+    for call in range(calls):
+        model(texts[call % len(texts)], "film" if model.task == "question_answering" else None)
+        if (call + 1) % max(calls // 10, 1) == 0:
+            with open("/proc/self/statm") as stream:
+                resident.append(int(stream.read().split()[1]) * os.sysconf("SC_PAGE_SIZE") / MEGABYTE)
+    return {"calls": calls, "resident_mb": resident, "growth_mb": resident[-1] - resident[0]}
+
+
+def processes(path: Path) -> dict[str, float]:
+    """Megabytes beyond the bare runtime of one process, and what a second adds."""
+
+    def start(argument: str) -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-c", WORKER, argument],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+        )  # fmt: skip
+        assert process.stdout
+        if process.stdout.readline() != "ready\n":
+            raise SystemExit(f"error: a fresh process could not run {path}")
+        return process
+
+    def proportional(*running: subprocess.Popen) -> float:
+        total = 0
+        for process in running:
+            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
+            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
+        return total * 1024 / MEGABYTE
+
+    bare = [start("-"), start("-")]
+    bare_one_of_two = proportional(*bare) / 2
+    first = start(str(path))
+    with_one = proportional(*bare, first)
+    second = start(str(path))
+    with_two = proportional(*bare, first, second)
+    for process in (*bare, first, second):
+        process.communicate("")
+    one = with_one - 3 * bare_one_of_two
+    another = with_two - with_one - bare_one_of_two
+    return {"file_mb": path.stat().st_size / MEGABYTE, "first_mb": one, "second_mb": another, "ratio": another / one}
+
+
+def main() -> None:
+    """Prints both as JSON."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path)
+    parser.add_argument("--calls", type=int, default=100_000)
+    parser.add_argument("--json", type=Path)
+    arguments = parser.parse_args()
+    result = {"processes": processes(arguments.model), "loop": loop(arguments.model, arguments.calls)}
+    print(json.dumps(result, indent=1))
+    if arguments.json:
+        write_json(arguments.json, {"machine": machine_facts(("ai-edge-litert", "numpy", "tokenizers")), **result})
+
+
+if __name__ == "__main__":
+    main()

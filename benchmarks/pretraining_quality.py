@@ -1,0 +1,170 @@
+"""Does pretraining learn: a small BERT from scratch on novels, beside tables of counts, and fine-tuned afterwards.
+
+Everything goes through the command line of keras-bert, on one machine: a WordPiece vocabulary of 8,000 from the
+training novels, shards of them and of the held-out ones, a run for each objective (MLM + NSP, MLM alone, MLM + SOP)
+from the configuration bert_mini, and, where a folder of labelled texts is given, fine-tuning of the MLM + NSP result
+and of the same network with random weights. Accuracy is that of masked tokens of the held-out novels; the tables of
+counts (pretraining_baselines.py) are asked for the same tokens. What a work folder already holds is not done again.
+
+Example:
+    python benchmarks/pretraining_quality.py path/to/novels --work-dir runs --classify path/to/sentiment-mr
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pretraining_baselines import count_tables, masked_accuracy
+from report import machine_facts, print_table, write_json
+
+CONFIG = "bert_mini"
+HELD_OUT = ("1342_pride_and_prejudice.txt", "974_the_secret_agent_a_simple_tale.txt")
+# Objective -> what differs from the configuration file.
+RUNS: dict[str, dict[str, str]] = {
+    "nsp": {},
+    "mlm": {"examples.objective": "mlm", "training.steps": "1700"},
+    "sop": {"examples.objective": "sop", "training.steps": "1700"},
+}
+EVALUATION_BATCHES = 40
+
+
+def keras_bert(*arguments: object) -> None:
+    """Run one job of the command, its progress on this terminal."""
+    command = [sys.executable, "-m", "keras_bert_tools", *map(str, arguments)]
+    print("$ keras-bert", *command[3:], flush=True)
+    if subprocess.run(command, check=False).returncode:
+        raise SystemExit(f"error: keras-bert {arguments[0]} failed")
+
+
+def prepare(novels: Path, held_out: Sequence[str], work: Path) -> None:
+    """Vocabulary and shards."""
+    files = sorted(novels.glob("*.txt"))
+    training = [file for file in files if file.name not in held_out]
+    if len(files) - len(training) != len(held_out):
+        raise SystemExit(f"error: {novels} does not hold {', '.join(held_out)}")
+    if not (work / "tokenizer").exists():
+        sizes = ("--kind", "wordpiece", "--vocab-size", 8000)
+        keras_bert("train-tokenizer", *training, *sizes, "--output", work / "tokenizer")
+    common = ("--join-lines", "--tokenizer", work / "tokenizer")
+    if not (work / "shards" / "manifest.json").exists():
+        keras_bert("prepare-data", *training, *common, "-o", work / "shards", "--shards", 8)
+    if not (work / "held-out" / "manifest.json").exists():
+        held = [novels / name for name in held_out]
+        keras_bert("prepare-data", *held, *common, "-o", work / "held-out", "--shards", 1)
+
+
+def pretrain(objective: str, work: Path) -> list[dict[str, Any]]:
+    """Run, or finish, one objective; return its evaluations on the held-out novels."""
+    changes = {"data.evaluation": work / "held-out", **RUNS[objective]}
+    options = [option for key, value in changes.items() for option in ("--set", f"{key}={value}")]
+    keras_bert("pretrain", CONFIG, "--data", work / "shards", "--work-dir", work / objective, *options)
+    lines = (work / objective / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
+    return [record for record in map(json.loads, lines) if record["kind"] == "evaluation"]
+
+
+def baselines(objective: str, work: Path) -> dict[str, float]:
+    """What the tables of counts make of the tokens that the objective's evaluation masks."""
+    from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
+    from keras_bert.tokenizers import Tokenizer
+
+    settings = PretrainingSettings(sequence_length=64, objective=objective, max_predictions=10)
+    data = PretrainingData(work / "held-out", settings, seed=0)
+    batches = data.dataset(batch_size=32, lanes=1).take(EVALUATION_BATCHES).as_numpy_iterator()
+    special = Tokenizer.from_pretrained(work / "held-out").special_ids
+    return masked_accuracy(count_tables(work / "shards"), batches, special)
+
+
+def draw(curves: dict[str, list[dict[str, Any]]], tables: dict[str, float], path: Path) -> None:
+    """Masked accuracy over steps, the tables of counts as lines across."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(7, 4.5))
+    for objective, records in curves.items():
+        axes.plot([r["step"] for r in records], [r["mlm_accuracy"] for r in records], marker="o", label=objective)
+    for name, style in (("unigram", ":"), ("left", "-."), ("both", "--")):
+        axes.axhline(tables[name], color="grey", linestyle=style, label=f"counts: {name}")
+    axes.set(xlabel="steps of 32 x 64 tokens", ylabel="accuracy of masked tokens, held-out novels")
+    axes.set_ylim(bottom=0)
+    axes.legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+
+
+def random_start(trained: Path, folder: Path) -> None:
+    """The trained checkpoint's network with random weights, and its tokenizer."""
+    import keras
+
+    import keras_bert as kb
+
+    keras.utils.set_random_seed(0)
+    model = kb.PretrainingModel.from_pretrained(trained)
+    kb.Encoder(model.encoder.config).save_pretrained(folder, tokenizer=model.tokenizer)
+
+
+def fine_tuned(checkpoint: Path, data: Path, output: Path, seed: int) -> float:
+    """Test accuracy after fine-tuning with the defaults."""
+    if not (output / "report.json").exists():
+        splits = [option for split in ("train", "dev", "test") for option in (f"--{split}", data / f"{split}.tsv")]
+        keras_bert("finetune", checkpoint, *splits, "--seed", seed, "-o", output)
+    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
+    return report["scores"]["test"]["accuracy"]
+
+
+def main() -> None:
+    """Run what is missing and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("novels", type=Path, help="folder of .txt files, hard-wrapped, one document each")
+    parser.add_argument("--held-out", nargs="+", default=HELD_OUT, metavar="FILE", help="default: %(default)s")
+    parser.add_argument("--work-dir", type=Path, required=True)
+    parser.add_argument("--objectives", nargs="+", choices=RUNS, default=list(RUNS))
+    parser.add_argument("--classify", type=Path, help="folder with train.tsv, dev.tsv and test.tsv to fine-tune on")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0])
+    parser.add_argument("--json", type=Path, help="write the figures here")
+    arguments = parser.parse_args()
+
+    work = arguments.work_dir
+    work.mkdir(parents=True, exist_ok=True)
+    prepare(arguments.novels, arguments.held_out, work)
+    curves = {objective: pretrain(objective, work) for objective in arguments.objectives}
+    tables = {objective: baselines(objective, work) for objective in curves}
+    draw(curves, tables[arguments.objectives[0]], work / "masked_accuracy.png")
+    rows, figures = [], {}
+    for objective, records in curves.items():
+        report = json.loads((work / objective / "report.json").read_text(encoding="utf-8"))
+        last, counts = records[-1], tables[objective]
+        figures[objective] = {"evaluations": records, "tables": counts, "seconds": report["seconds"]}
+        pairs = f"{last['sentence_accuracy']:.3f}" if "sentence_accuracy" in last else ""
+        guesses = [f"{counts[name]:.4f}" for name in ("unigram", "left", "both")]
+        ratio = f"{last['mlm_accuracy'] / counts['unigram']:.2f}"
+        minutes = f"{report['seconds'] / 60:.1f}"
+        rows.append([objective, str(last["step"]), minutes, f"{last['mlm_accuracy']:.4f}", *guesses, ratio, pairs])
+    header = ["", "steps", "minutes", "accuracy", "unigram", "bigram", "both sides", "times unigram", "pairs"]
+    print_table("masked tokens of the held-out novels", header, rows)
+    print(f"curve: {work / 'masked_accuracy.png'}")
+    if arguments.classify:
+        first = arguments.objectives[0]
+        random_start(work / first, work / "random")
+        starts = {name: work / name for name in (first, "random")}
+        scores = {
+            name: [fine_tuned(start, arguments.classify, work / f"tuned-{name}-{s}", s) for s in arguments.seeds]
+            for name, start in starts.items()
+        }
+        figures["fine-tuned"] = scores
+        rows = [[n, *(f"{v:.4f}" for v in vs), f"{statistics.mean(vs):.4f}"] for n, vs in scores.items()]
+        print_table("test accuracy after fine-tuning", ["start", *map(str, arguments.seeds), "mean"], rows)
+    if arguments.json:
+        write_json(arguments.json, {"machine": machine_facts(["keras", "tensorflow"]), **figures})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,47 @@
+// An exported file opened in LiteRT.js: the smallest of its fixed lengths that fits, padded, behind an Answerer.
+
+import { loadLiteRt, loadAndCompile, Tensor } from "@litertjs/core";
+import { readFile } from "./file.js";
+import { Answerer } from "./tasks.js";
+import { WordPiece } from "./wordpiece.js";
+
+const WASM = "./node_modules/@litertjs/core/wasm/";
+const ROLES = { token_ids: "ids", ids: "ids", segment_ids: "segments", padding_mask: "mask", mask: "mask" };
+
+let runtime = null;
+
+export async function open(bytes) {
+  const { config, tokenizer } = await readFile(bytes);
+  const lengths = Object.entries(config.signatures).sort((a, b) => a[1] - b[1]);
+  if (lengths.some(([, length]) => length === null)) {
+    throw new Error("LiteRT.js runs fixed lengths alone: export the file with --lengths 16,32,64 or --profile mediapipe");
+  }
+  runtime ??= loadLiteRt(WASM);
+  await runtime;
+  const model = await loadAndCompile(bytes.slice(0, config.model_size), { accelerator: "wasm" });
+
+  async function run({ ids, segments }) {
+    const [signature, length] = lengths.find(([, size]) => ids.length <= size);
+    const values = {
+      ids: new Int32Array(length).fill(config.pad_token_id),
+      segments: new Int32Array(length),
+      mask: new Int32Array(length).fill(1, 0, ids.length),
+    };
+    values.ids.set(ids);
+    values.segments.set(segments);
+    const inputs = {};
+    for (const { name } of model.signatures[signature].getInputDetails()) {
+      inputs[name] = new Tensor(values[ROLES[name]], [1, length]);
+    }
+    const results = await model.run(signature, inputs);
+    const outputs = {};
+    for (const [name, tensor] of Object.entries(results)) {
+      outputs[name] = Float32Array.from(await tensor.data());
+      tensor.delete();
+    }
+    for (const tensor of Object.values(inputs)) tensor.delete();
+    return outputs;
+  }
+
+  return new Answerer(config, new WordPiece(tokenizer), lengths.at(-1)[1], run);
+}

@@ -1,0 +1,123 @@
+"""The network of a pretraining step: logits for the masked tokens and the sentence pairs, and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..layers.attention import attention_bias
+from ..layers.dropout import derive_seed, dropout_seed
+from .language import MaskedLanguageModel, PretrainingModel
+
+
+def pretraining_network(
+    model: PretrainingModel | MaskedLanguageModel, *, packed: bool = False, rematerialize: bool = False
+) -> PretrainingNetwork:
+    """The training network over `model`'s own variables; see `PretrainingNetwork`."""
+    return PretrainingNetwork(model, packed=packed, rematerialize=rematerialize)
+
+
+class PretrainingNetwork(keras.Model):
+    """Features to the logits that the losses need, over the variables of a pretraining or masked language model.
+
+    The last block computes keys and values for all tokens and everything else for the rows that are asked for alone:
+    masked tokens and the first token of each sentence pair. Their values are the model's own; of a small model's
+    products a tenth falls away.
+
+    Features, int32: `token_ids`, `segment_ids` (families with segments) `[batch, length]`, `masked_positions`
+    `[batch, masked]`, `sentence_positions` `[batch, pairs]` (models with a sentence head); and `padding_mask`
+    `[batch, length]`, or where rows hold several texts (`packed`) `sequence_ids` `[batch, length]` (1, 2, ... one
+    number a text, 0 padding) and `position_ids` `[batch, length]` (from 0 in each text). Others are passed over.
+
+    Outputs: `mlm_logits` `[batch, masked, vocab_size]` and `sentence_logits` `[batch, pairs, 2]`.
+
+    Args:
+        packed: rows hold several texts, and no token sees another text's (block-diagonal attention).
+        rematerialize: keep only what goes into each block and compute the rest again on the way back (Chen et al.
+            2016): memory for one block instead of all, for a third more time.
+    """
+
+    def __init__(
+        self, model: PretrainingModel | MaskedLanguageModel, *, packed: bool = False, rematerialize: bool = False
+    ) -> None:
+        super().__init__(name="pretraining_network")
+        self.model, self.config = model, model.config
+        self.packed, self.rematerialize = packed, rematerialize
+        self.seeds = keras.random.SeedGenerator()
+        self.built = True
+
+    @property
+    def inputs_needed(self) -> tuple[str, ...]:
+        """Names of the features that are read."""
+        return (
+            "token_ids",
+            *(("sequence_ids", "position_ids") if self.packed else ("padding_mask",)),
+            *(("segment_ids",) if self.config.uses_segments else ()),
+            "masked_positions",
+            *(("sentence_positions",) if self.model.sentence_head is not None else ()),
+        )
+
+    def call(
+        self, features: Mapping[str, Any], training: bool | None = None, dropout_seed: Any = None
+    ) -> dict[str, Any]:
+        """Logits by name. `dropout_seed` int32 `[2]` decides all dropout masks; None draws one."""
+        if not training:
+            return self._outputs(features, None)
+        if dropout_seed is None:
+            dropout_seed = ops.cast(self.seeds.next(), "int32")
+        return self._outputs(features, dropout_seed)
+
+    def _outputs(self, features: Mapping[str, Any], seed: Any) -> dict[str, Any]:
+        encoder: Any = self.model.encoder
+        schedule = self.config.block_schedule
+        masked = features["masked_positions"]
+        wanted = masked
+        if self.model.sentence_head is not None:
+            wanted = ops.concatenate([masked, features["sentence_positions"]], axis=1)
+
+        x = _with_seed(seed, 0, encoder.embeddings)(
+            features["token_ids"],
+            features.get("segment_ids") if self.config.uses_segments else None,
+            features["position_ids"] if self.packed else None,
+        )
+        keys = features["sequence_ids" if self.packed else "padding_mask"]
+        bias = self._bias(keys, keys, encoder.embeddings.compute_dtype)
+        for number, index in enumerate(schedule[:-1], start=1):
+            x = self._block(encoder.blocks[index], seed, number)(x, bias)
+        queries = ops.take_along_axis(x, ops.expand_dims(wanted, -1), axis=1)
+        bias = self._bias(ops.take_along_axis(keys, wanted, axis=1), keys, encoder.embeddings.compute_dtype)
+        x = self._block(encoder.blocks[schedule[-1]], seed, len(schedule))(x, bias, queries)
+
+        count = masked.shape[1]
+        outputs = {"mlm_logits": self.model.head(x[:, :count], encoder.embeddings.token_table)}
+        if self.model.sentence_head is not None:
+            pooled = encoder.pooler(x[:, count:])
+            outputs["sentence_logits"] = _with_seed(seed, len(schedule) + 1, self.model.sentence_head)(pooled)
+        return outputs
+
+    def _bias(self, queries: Any, keys: Any, dtype: str) -> Any:
+        """`[batch, 1, 1 or queries, length]`: padding is hidden, in packed rows the other texts too."""
+        keys = ops.expand_dims(ops.expand_dims(keys, 1), 1)
+        if not self.packed:
+            return attention_bias(keys, dtype)
+        queries = ops.expand_dims(ops.expand_dims(queries, 1), 3)
+        return attention_bias(ops.logical_and(ops.equal(queries, keys), keys > 0), dtype)
+
+    def _block(self, block: Any, seed: Any, number: int) -> Any:
+        run = _with_seed(seed, number, block)
+        return keras.remat(run) if self.rematerialize and seed is not None else run
+
+
+def _with_seed(seed: Any, number: int, layer: Any) -> Any:
+    """`layer` as a function in training with its own part of the seed, or at inference where there is none."""
+
+    def run(*inputs: Any) -> Any:
+        if seed is None:
+            return layer(*inputs, training=False)
+        with dropout_seed(derive_seed(seed, number)):
+            return layer(*inputs, training=True)
+
+    return run

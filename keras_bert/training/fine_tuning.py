@@ -1,0 +1,145 @@
+"""The optimizer of fine-tuning with its comforts: layers that learn at rates of their own, or join in later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from ..errors import ConfigError
+from .schedules import WarmupLinearDecay
+
+NOT_DECAYED = ("bias", "gamma", "beta")
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class LayerwiseAdamW(keras.optimizers.AdamW):
+    """AdamW in which every variable may have a factor on the learning rate, and a step before which it rests.
+
+    Args:
+        rates: path of a variable -> (factor, first step); variables that are not named have (1, 0). A resting variable
+            keeps its value and gathers moments, so that it starts with a known scale.
+        arguments: as `keras.optimizers.AdamW`.
+    """
+
+    weight_decay: Any
+
+    def __init__(self, *args: Any, rates: dict[str, tuple[float, int]] | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.rates = {path: (float(factor), int(first)) for path, (factor, first) in (rates or {}).items()}
+
+    def build(self, variables: Any) -> None:
+        super().build(variables)
+        self._rate_of = [self.rates.get(variable.path, (1.0, 0)) for variable in self._trainable_variables]
+
+    def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
+        factor = self._factor(self._get_variable_index(variable))
+        super().update_step(gradient, variable, ops.cast(learning_rate, "float32") * factor)
+
+    def _apply_weight_decay(self, variables: Any) -> None:
+        """Decoupled weight decay at each variable's own rate.
+
+        Keras reads one learning rate for all of them; here the variables of each rate are decayed apart.
+        """
+        if self.weight_decay is None:
+            return
+        whole = self.weight_decay
+        by_rate: dict[tuple[float, int], list[Any]] = {}
+        for variable in variables:
+            by_rate.setdefault(self._rate_of[self._get_variable_index(variable)], []).append(variable)
+        try:
+            for rate, part in by_rate.items():
+                self.weight_decay = whole * self._scale(rate)
+                super()._apply_weight_decay(part)
+        finally:
+            self.weight_decay = whole
+
+    def _factor(self, index: int) -> Any:
+        return self._scale(self._rate_of[index])
+
+    def _scale(self, rate: tuple[float, int]) -> Any:
+        factor, first = rate
+        if not first:
+            return factor
+        return ops.cast(self._iterations >= first, "float32") * factor
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "rates": {path: list(rate) for path, rate in self.rates.items()}}
+
+
+def layer_rates(
+    model: Any, *, layer_decay: float = 1.0, unfreeze_after: int = 0, first_layer: int = 0
+) -> dict[str, tuple[float, int]]:
+    """Factor and first step of every variable of a task model, from its depth below the head.
+
+    Args:
+        layer_decay: a layer learns at this factor of the rate of the layer above it: the head at 1, the topmost block
+            at `layer_decay`, the embeddings at its power of the number of blocks plus one (Clark et al. 2020, appendix
+            A).
+        unfreeze_after: steps after which the next layer joins in, from the head down (Howard and Ruder 2018, section
+            3.3); 0: all learn from the start.
+        first_layer: as many blocks as this, counted from the head, learn from the start with it.
+    """
+    encoder = model.encoder
+    blocks = len(encoder.schedule)
+    depths = {variable.path: 0 for variable in model.trainable_variables}
+    for variable in encoder.embeddings.trainable_variables:
+        depths[variable.path] = blocks + 1
+    # Where blocks share weights, the last time that they run decides.
+    for place, index in enumerate(encoder.schedule):
+        for variable in encoder.blocks[index].trainable_variables:
+            depths[variable.path] = blocks - place
+    return {path: (layer_decay**depth, max(0, depth - first_layer) * unfreeze_after) for path, depth in depths.items()}
+
+
+def fine_tuning_optimizer(
+    model: Any,
+    learning_rate: float = 5e-5,
+    *,
+    steps: int,
+    warmup: float = 0.1,
+    weight_decay: float = 0.01,
+    clip_norm: float | None = 1.0,
+    average: float = 0.0,
+    layer_decay: float = 1.0,
+    unfreeze: float = 0.0,
+    accumulate: int = 1,
+) -> keras.optimizers.AdamW:
+    """`adamw` with rates of their own for the layers of a model, and gradients added up over batches.
+
+    Args:
+        model: a task model; its variables decide the rates.
+        steps: batches of the whole training.
+        layer_decay: see `layer_rates`; 1: one rate for all. 0.8 to 0.95 are usual.
+        unfreeze: share of the steps in which the layers join in one by one from the head down; 0: all from the start.
+        accumulate: batches whose gradients make one step (`gradient_accumulation_steps` of Keras). What is left over at
+            the end of training is not applied.
+        others: as `adamw`.
+
+    Raises:
+        ConfigError: out of range.
+    """
+    if not 0 < layer_decay <= 1:
+        raise ConfigError(f"layer_decay: expected more than 0 and at most 1, got {layer_decay}")
+    if not 0 <= unfreeze < 1:
+        raise ConfigError(f"unfreeze: expected 0 or more and less than 1, got {unfreeze}")
+    if not 1 <= accumulate <= steps:
+        raise ConfigError(f"accumulate: expected 1 to the {steps} batches of the training, got {accumulate}")
+    rates = None
+    if layer_decay < 1 or unfreeze:
+        after = round(steps * unfreeze / (len(model.encoder.schedule) + 1))
+        rates = layer_rates(model, layer_decay=layer_decay, unfreeze_after=after)
+    optimizer = LayerwiseAdamW(
+        WarmupLinearDecay(learning_rate, round(steps * warmup), steps),
+        rates=rates,
+        weight_decay=weight_decay,
+        beta_2=0.999,
+        epsilon=1e-6,
+        global_clipnorm=clip_norm,
+        use_ema=average > 0,
+        ema_momentum=1 - 1 / max(average * steps, 1),
+        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+    )
+    optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
+    return optimizer

@@ -1,0 +1,78 @@
+"""The model that a run starts from: a preset at random, or a checkpoint."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..checkpoints.names import HUGGINGFACE, encoder_slots, head_slots
+from ..config import PRESETS
+from ..errors import ConfigError
+from ..models import Encoder, MaskedLanguageModel, PretrainingModel, get_family
+from .run_config import PRECISIONS, ModelSettings, RunConfig
+from .vocabulary import extend_vocabulary
+
+# Fields that may differ from those of a checkpoint that a run starts from: its weights fit all the same.
+_FREE_FIELDS = ("hidden_dropout", "attention_dropout", "classifier_dropout")
+
+
+def initial_model(config: RunConfig, tokenizer: Any) -> Any:
+    """A `MaskedLanguageModel` (objective `mlm`) or a `PretrainingModel` (`nsp`, `sop`), with the data's tokenizer.
+
+    Call it inside the strategy's scope.
+
+    Raises:
+        ConfigError: the family has no sentence objective, the sequences are longer than its positions, or a field
+            that a checkpoint fixes is changed.
+        CheckpointError, TokenizerError: the checkpoint cannot be read, or the data's tokenizer is not its own (new
+            tokens apart).
+    """
+    objective = config.examples.objective
+    cls = MaskedLanguageModel if objective == "mlm" else PretrainingModel
+    policy = PRECISIONS[config.training.precision]
+    settings = config.model
+    if settings.init:
+        if fixed := sorted(set(settings.encoder) - set(_FREE_FIELDS)):
+            raise ConfigError(
+                f"model.encoder.{fixed[0]}: the checkpoint {settings.init} fixes it; free are {', '.join(_FREE_FIELDS)}"
+            )
+        model = cls.from_pretrained(settings.init, dtype=policy, **settings.encoder)
+        _check_shape(model.config, settings)
+        if model.tokenizer is None:
+            model.tokenizer = tokenizer
+            tokenizer.check_vocabulary(model.config.vocab_size)
+        model = extend_vocabulary(model, tokenizer)
+    else:
+        preset = PRESETS[settings.preset]
+        own = {"vocab_size": tokenizer.vocab_size, "pad_token_id": tokenizer.pad_id}
+        if preset.embedding_size == preset.hidden_size:
+            own["embedding_size"] = 0  # goes with another hidden size
+        encoder_config = preset.replace(**{**own, **settings.encoder})
+        tokenizer.check_vocabulary(encoder_config.vocab_size)
+        pooler = cls.needs_pooler(get_family(encoder_config.family))
+        model = cls(Encoder(encoder_config.replace(pooler=pooler), dtype=policy), tokenizer=tokenizer)
+        _check_storable(model)
+    if objective != "mlm" and model.sentence_head is None:
+        raise ConfigError(f"examples.objective: expected mlm for the family {model.config.family}, got {objective!r}")
+    length = config.examples.sequence_length
+    if length > model.config.max_positions:
+        raise ConfigError(f"examples.sequence_length: expected at most {model.config.max_positions}, got {length}")
+    return model
+
+
+def _check_shape(found: Any, settings: ModelSettings) -> None:
+    """Raise ConfigError for a checkpoint that is not of the preset's shape."""
+    if not settings.preset:
+        return
+    for name in ("family", "hidden_size", "num_layers", "num_heads", "intermediate_size", "embedding_size"):
+        expected, came = getattr(PRESETS[settings.preset], name), getattr(found, name)
+        if expected != came:
+            raise ConfigError(f"model.init: expected the shape of {settings.preset}, {name} {expected}, got {came}")
+
+
+def _check_storable(model: Any) -> None:
+    """Raise ConfigError for a weight that the family's checkpoints have no name for: it would be lost."""
+    names = get_family(model.config.family).huggingface
+    slots = encoder_slots(model.encoder, names, HUGGINGFACE) + head_slots(model, names, HUGGINGFACE)
+    stored = {slot.variable.path for slot in slots}
+    if lost := [variable.path for variable in model.trainable_variables if variable.path not in stored]:
+        raise ConfigError(f"model.encoder: checkpoints of the family {model.config.family} have no place for {lost[0]}")

@@ -1,0 +1,306 @@
+"""A pretraining run from configuration to Hugging Face checkpoint, which can stop and go on at any time."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import time
+from typing import Any
+
+import keras
+import numpy as np
+
+from ..data.pretraining import PretrainingData, named_errors
+from ..data.shards import MANIFEST, file_sha256
+from ..errors import ConfigError, TrainingError
+from ..models.pretraining import pretraining_network
+from .initial import initial_model
+from .monitor import Monitor, Records
+from .objectives import SUMS, evaluation_metrics, training_metrics
+from .optimizers import OPTIMIZERS
+from .run_config import RunConfig
+from .schedules import WarmupPolynomialDecay
+from .signals import StopSignals
+from .state import Progress, read_evaluation, restore_state, save_state
+from .step import RESULTS, PretrainingStep
+from .strategies import Distribution, named_worker_errors
+from .work_dir import WorkDir
+
+
+@dataclasses.dataclass
+class Run:
+    """One process of a run, ready to take steps; made by `prepare`.
+
+    Attributes:
+        data, held_out: examples to train on and, perhaps, to evaluate on. lanes: in how many lanes `data` is read.
+        model: the task model. step: its compiled steps. progress: where the run is.
+    """
+
+    config: RunConfig
+    work_dir: WorkDir
+    distribution: Distribution
+    data: PretrainingData
+    held_out: PretrainingData | None
+    lanes: int
+    model: Any
+    step: PretrainingStep
+    progress: Progress
+
+
+def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: Distribution) -> Run:
+    """Open the data, build or restore everything: what happens before the first step.
+
+    Raises:
+        KerasBertError: the work dir is another run's, the batch cannot be cut, data or checkpoints are broken.
+    """
+    training, seed = config.training, config.training.seed
+    if not config.data.folder:
+        raise ConfigError("data.folder: expected a folder of shards (also --data), got nothing")
+    distribution = distribution.with_micro_batches(training.batch_size, training.micro_batch_size)
+    data = PretrainingData(config.data.folder, config.examples, seed=seed)
+    held_out = PretrainingData(config.data.evaluation, config.examples, seed=seed) if config.data.evaluation else None
+    lanes = lanes_of(data, config.data.lanes, training.batch_size, distribution.num_workers)
+    folder = WorkDir(work_dir)
+    fingerprint = file_sha256(data.folder / MANIFEST)
+    folder.check(config, fingerprint)
+    keras.utils.set_random_seed(seed)
+    with distribution.strategy.scope():
+        model = initial_model(config, data.tokenizer)
+        network = pretraining_network(model, packed=config.examples.pack, rematerialize=training.rematerialize)
+        step = PretrainingStep(
+            network,
+            _optimizer(config),
+            distribution,
+            seed=seed,
+            clip_norm=config.optimizer.clip_norm or None,
+            loss_scaling=training.precision == "float16",
+            jit_compile=training.jit_compile,
+        )
+    saved = folder.saved()
+    progress = restore_state(saved[max(saved)], model, step) if saved else Progress()
+    if distribution.is_chief:
+        folder.begin(config, fingerprint)
+        folder.rewind_metrics(progress.step)
+    return Run(config, folder, distribution, data, held_out, lanes, model, step, progress)
+
+
+def _optimizer(config: RunConfig) -> Any:
+    settings = config.optimizer
+    schedule = WarmupPolynomialDecay(
+        settings.learning_rate,
+        settings.warmup_steps,
+        config.training.steps,
+        power=settings.power,
+        end=settings.end_learning_rate,
+    )
+    return OPTIMIZERS[settings.name](
+        schedule,
+        weight_decay=settings.weight_decay,
+        beta_1=settings.beta_1,
+        beta_2=settings.beta_2,
+        epsilon=settings.epsilon,
+        bias_correction=settings.bias_correction or settings.name == "lamb",
+    )
+
+
+def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = None) -> dict[str, Any]:
+    """Take the steps that are left, then write the model to the work dir.
+
+    SIGTERM and SIGINT (runs of one process) end it after the steps at hand, with a checkpoint, as KeyboardInterrupt.
+
+    Args:
+        stop_at: stop after this many steps, with a checkpoint, though the configuration has more.
+        listener: told what happens.
+
+    Returns:
+        Steps, tokens, seconds, the last record and the last evaluation.
+
+    Raises:
+        TrainingError: the loss is not finite; the last checkpoint is from before it.
+        KerasBertError: a checkpoint cannot be written; the one before is whole.
+    """
+    config, progress, chief = run.config, run.progress, run.distribution.is_chief
+    total = config.training.steps
+    last = min(total, stop_at or total)
+    records = Records(run.work_dir, config.logging.tensorboard, listener or Monitor(), write=chief)
+    latest: dict[str, Any] = {}
+    records.begin(progress.step, last)
+    try:
+        with StopSignals(run.distribution.num_workers == 1) as stop:
+            source = _Batches(run)
+            clock = time.monotonic()
+            while progress.step < last and not stop.asked:
+                started = time.monotonic()
+                count = _steps_until_boundary(config, progress.step, last)
+                batches = [source.read() for _ in range(count)]
+                for number, batch in enumerate(batches, progress.step + 1):
+                    records.batch(number, batch["example_ids"])
+                with named_worker_errors(run.distribution.num_workers):
+                    results = run.step.run(batches, progress.step)
+                _check_finite(run, results, batches)
+                _advance(progress, results, time.monotonic() - started)
+                records.advanced(progress.step)
+                if _due(progress.step, config.logging.every, total):
+                    latest = _record(progress, results[-1], time.monotonic() - clock)
+                    records.trained(latest)
+                    clock = time.monotonic()
+                progress.evaluation = None
+                if run.held_out and _due(progress.step, config.evaluation.every, total):
+                    progress.evaluation = evaluate(run, run.held_out)
+                    records.evaluated({"step": progress.step, **progress.evaluation})
+                    clock = time.monotonic()
+                if stop.asked or _due(progress.step, config.checkpoint.every, last):
+                    _save(run, batches[-1], records)
+                    clock = time.monotonic()
+            if stop.asked:
+                raise KeyboardInterrupt
+    finally:
+        records.end()
+    if progress.step >= total and chief:
+        run.model.save_pretrained(run.work_dir.path)
+    return {
+        "step": progress.step,
+        "steps": total,
+        "tokens": progress.tokens,
+        "skipped_steps": progress.skipped,
+        "seconds": round(progress.seconds, 1),
+        "last": latest,
+        "evaluation": progress.evaluation,
+    }
+
+
+def evaluate(run: Run, held_out: PretrainingData) -> dict[str, float]:
+    """Losses, accuracies and perplexity on the first batches of the held-out shards, without dropout."""
+    settings, distribution = run.config.evaluation, run.distribution
+    replicas = distribution.num_replicas
+    size = settings.batch_size or run.config.training.batch_size // distribution.micro_batches
+    if size % replicas:
+        raise ConfigError(f"evaluation.batch_size: expected a multiple of {replicas} replicas, got {size}")
+    dataset = held_out.dataset(
+        batch_size=size,
+        lanes=lanes_of(held_out, run.config.data.lanes, size, distribution.num_workers),
+        worker=distribution.worker,
+        num_workers=distribution.num_workers,
+    )
+    sums = np.zeros(len(SUMS))
+    with named_errors():
+        for batch in dataset.take(settings.batches).as_numpy_iterator():
+            sums += run.step.evaluate(batch)
+    return evaluation_metrics(sums)
+
+
+def lanes_of(data: PretrainingData, most: int, batch_size: int, num_workers: int) -> int:
+    """The largest number of lanes up to `most` that has a shard each, and divides the batch.
+
+    Raises:
+        ConfigError: the workers cannot share it.
+    """
+    shards = len(data.manifest.shards)
+    lanes = next(n for n in range(min(most, shards), 0, -1) if batch_size % n == 0)
+    if lanes % num_workers:
+        raise ConfigError(
+            f"{data.folder}: {lanes} lanes (data.lanes={most}, {shards} shards, batches of {batch_size}) cannot be "
+            f"shared by {num_workers} workers"
+        )
+    return lanes
+
+
+class _Batches:
+    """Reads this worker's part of the batches from where the run is."""
+
+    def __init__(self, run: Run) -> None:
+        distribution = run.distribution
+        dataset = run.data.dataset(
+            batch_size=run.config.training.batch_size,
+            lanes=run.lanes,
+            positions=run.progress.positions,
+            worker=distribution.worker,
+            num_workers=distribution.num_workers,
+        )
+        self._iterator = dataset.as_numpy_iterator()
+
+    def read(self) -> dict[str, np.ndarray]:
+        """The next batch, features by name `[rows, ...]`."""
+        with named_errors():
+            return next(self._iterator)
+
+
+def _steps_until_boundary(config: RunConfig, step: int, last: int) -> int:
+    """Steps of the next call: never across a record, an evaluation, a checkpoint or the end."""
+    periods = (config.logging.every, config.evaluation.every, config.checkpoint.every)
+    ends = [last, *((step // period + 1) * period for period in periods)]
+    return min(config.training.steps_per_call, *(end - step for end in ends))
+
+
+def _due(step: int, every: int, last: int) -> bool:
+    """Whether something is done after `step`: every so many steps, and after the last."""
+    return step % every == 0 or step == last
+
+
+def _advance(progress: Progress, results: np.ndarray, seconds: float) -> None:
+    progress.step += len(results)
+    progress.seconds += seconds
+    sums = results[:, : len(SUMS)].astype(np.float64).sum(axis=0)
+    progress.pending = (np.asarray(progress.pending or np.zeros(len(SUMS))) + sums).tolist()
+    progress.pending_steps += len(results)
+    progress.tokens += float(sums[SUMS.index("tokens")])
+    progress.skipped += int(results[:, RESULTS.index("skipped")].sum())
+
+
+def _record(progress: Progress, last: np.ndarray, seconds: float) -> dict[str, float]:
+    """The record of the steps since the last one; `seconds` is their time."""
+    values = dict(zip(RESULTS, last.astype(np.float64).tolist(), strict=True))
+    tokens = progress.pending[SUMS.index("tokens")]
+    record = {
+        "step": progress.step,
+        **training_metrics(np.asarray(progress.pending), progress.pending_steps),
+        "learning_rate": values["learning_rate"],
+        "gradient_norm": values["gradient_norm"],
+        "loss_scale": values["loss_scale"],
+        "skipped_steps": progress.skipped,
+        "tokens": progress.tokens,
+        "tokens_per_second": round(tokens / max(seconds, 1e-9), 1),
+    }
+    progress.pending, progress.pending_steps = [], 0
+    return record
+
+
+def _check_finite(run: Run, results: np.ndarray, batches: list[dict[str, np.ndarray]]) -> None:
+    """Stop at a loss or gradient that is not finite; float16 skips such steps until its scale is at the bottom.
+
+    Raises:
+        TrainingError: naming the step and the shards of its examples.
+    """
+    columns = [RESULTS.index(name) for name in ("mlm_loss", "sentence_loss", "gradient_norm")]
+    finite = np.isfinite(results[:, columns]).all(axis=1)
+    if run.step.loss_scaling:
+        finite |= results[:, RESULTS.index("loss_scale")] > 1.0
+    if finite.all():
+        return
+    index = int(np.argmin(finite))
+    loss, pair_loss, norm = results[index, columns]
+    files = run.data.shard_files(batches[index]["example_ids"], run.lanes)
+    saved = run.work_dir.saved()
+    raise TrainingError(
+        f"step {run.progress.step + index + 1}: the loss is {loss + pair_loss}, the norm of its gradient {norm}; the "
+        f"examples came from {', '.join(files)}. "
+        + (f"The last checkpoint is {saved[max(saved)]}" if saved else "There is no checkpoint yet")
+        + "; lower the learning rate, or look at the data"
+    )
+
+
+def _save(run: Run, last_batch: dict[str, np.ndarray], records: Monitor) -> None:
+    """A checkpoint of this step, by the chief; the others tell it where their lanes are."""
+    distribution, progress = run.distribution, run.progress
+    own = [list(position) for position in run.data.next_positions(last_batch["example_ids"])]
+    positions = np.zeros((run.lanes, 3), np.int32)
+    positions[distribution.worker * len(own) :][: len(own)] = own
+    progress.positions = distribution.sum_over_workers(positions).tolist()
+    if not distribution.is_chief:
+        return
+    path = run.work_dir.checkpoint_path(progress.step)
+    save_state(path, run.model, run.step, progress)
+    records.saved(progress.step, path)
+    scores = {step: score for step, folder in run.work_dir.saved().items() if (score := read_evaluation(folder))}
+    best = min(scores, key=lambda step: scores[step]) if scores and run.config.checkpoint.keep_best else None
+    run.work_dir.prune(run.config.checkpoint.keep, best)

@@ -1,0 +1,316 @@
+"""The configuration of a pretraining run: TOML to frozen dataclasses, every key known and checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import pathlib
+import sys
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from ..config import PRESETS
+from ..data.pretraining import PretrainingSettings
+from ..errors import ConfigError
+from .optimizers import OPTIMIZERS
+from .strategies import STRATEGIES
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+# Keras dtype policy of each precision. Weights, gradients, slots and losses are float32 in all of them.
+PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelSettings:
+    """What is trained.
+
+    Attributes:
+        preset: a name of `PRESETS`, the model's shape. init: a checkpoint directory to start from, not at random;
+            where both are given it must have that shape.
+        encoder: fields of `EncoderConfig` to change, such as `num_layers`; with `init`, dropout rates alone.
+            The vocabulary's size and padding token are the tokenizer's.
+    """
+
+    preset: str = ""
+    init: str = ""
+    encoder: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def check(self) -> None:
+        _require(bool(self.preset or self.init), "model", "a preset, or init", "neither")
+        _require(not self.preset or self.preset in PRESETS, "model.preset", f"one of {', '.join(PRESETS)}", self.preset)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """Where examples come from.
+
+    Attributes:
+        folder: shards, as `keras-bert prepare-data` writes them (also `--data`).
+        evaluation: a folder of held-out shards; empty: no evaluation.
+        lanes: streams that each global batch is taken from; workers share them, so their number divides it.
+    """
+
+    folder: str = ""
+    evaluation: str = ""
+    lanes: int = 8
+
+    def check(self) -> None:
+        _positive(self, "data", "lanes")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainingSettings:
+    """How long, in which batches and in which precision.
+
+    Attributes:
+        steps: optimizer steps of the whole run. batch_size: examples a step, over all replicas.
+        micro_batch_size: examples that a replica holds at once; it adds up gradients until its share of the batch is
+            done. 0: its whole share.
+        precision: `float32`, `bfloat16` or `float16` (with dynamic loss scaling).
+        jit_compile: XLA. steps_per_call: steps between two looks of Python. rematerialize: keep only the inputs of
+            each layer and compute the rest again on the way back.
+        seed: of weights, examples and dropout.
+    """
+
+    steps: int
+    batch_size: int
+    micro_batch_size: int = 0
+    precision: str = "float32"
+    jit_compile: bool = True
+    steps_per_call: int = 1
+    rematerialize: bool = False
+    seed: int = 0
+
+    def check(self) -> None:
+        _positive(self, "training", "steps", "batch_size", "steps_per_call")
+        _require(self.micro_batch_size >= 0, "training.micro_batch_size", "0 or more", self.micro_batch_size)
+        _one_of("training.precision", self.precision, PRECISIONS)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimizerSettings:
+    """The optimizer and its learning rate.
+
+    Attributes:
+        name: `adamw` (as BERT's code) or `lamb` (as its paper). learning_rate: the peak.
+        warmup_steps: steps to the peak; then (1 - progress) ** power down to `end_learning_rate`; power 1 is linear.
+        clip_norm: largest norm of the whole gradient; 0 does not clip.
+        bias_correction: of the moments; without it AdamW is as BERT's code has it. LAMB always corrects.
+    """
+
+    learning_rate: float
+    name: str = "adamw"
+    warmup_steps: int = 0
+    power: float = 1.0
+    end_learning_rate: float = 0.0
+    weight_decay: float = 0.01
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-6
+    clip_norm: float = 1.0
+    bias_correction: bool = False
+
+    def check(self) -> None:
+        _one_of("optimizer.name", self.name, OPTIMIZERS)
+        _positive(self, "optimizer", "learning_rate", "power", "epsilon")
+        for name in ("warmup_steps", "weight_decay", "clip_norm", "end_learning_rate"):
+            _require(getattr(self, name) >= 0, f"optimizer.{name}", "0 or more", getattr(self, name))
+        for name in ("beta_1", "beta_2"):
+            _require(0 < getattr(self, name) < 1, f"optimizer.{name}", "a number between 0 and 1", getattr(self, name))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvaluationSettings:
+    """Scores on held-out shards: always the same first batches, without dropout.
+
+    Attributes:
+        every: steps between two evaluations; the last step is always evaluated. batches: how many batches.
+        batch_size: examples a batch; 0: as many as the replicas hold at once in training.
+    """
+
+    every: int = 1000
+    batches: int = 20
+    batch_size: int = 0
+
+    def check(self) -> None:
+        _positive(self, "evaluation", "every", "batches")
+        _require(self.batch_size >= 0, "evaluation.batch_size", "0 or more", self.batch_size)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CheckpointSettings:
+    """Attributes: every: steps between two checkpoints. keep: how many of the last ones stay. keep_best: whether the
+    one that scored best in evaluation stays too."""
+
+    every: int = 1000
+    keep: int = 2
+    keep_best: bool = True
+
+    def check(self) -> None:
+        _positive(self, "checkpoint", "every", "keep")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LoggingSettings:
+    """Attributes: every: steps that a record of `metrics.jsonl` covers. tensorboard: also write TensorBoard scalars."""
+
+    every: int = 100
+    tensorboard: bool = True
+
+    def check(self) -> None:
+        _positive(self, "logging", "every")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DistributionSettings:
+    """Where the run takes place; see `make_distribution`.
+
+    Attributes:
+        strategy: one of `STRATEGIES`. tpu: name or address of a TPU. worker_timeout: seconds to wait for workers.
+        cpu_devices: cut the CPU into so many logical devices (to try `mirrored` without GPUs).
+    """
+
+    strategy: str = "one_device"
+    tpu: str = ""
+    worker_timeout: float = 300.0
+    cpu_devices: int = 1
+
+    def check(self) -> None:
+        _one_of("distribution.strategy", self.strategy, STRATEGIES)
+        _positive(self, "distribution", "worker_timeout", "cpu_devices")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """A whole run; one attribute a section of the file."""
+
+    model: ModelSettings
+    data: DataSettings
+    examples: PretrainingSettings
+    training: TrainingSettings
+    optimizer: OptimizerSettings
+    evaluation: EvaluationSettings
+    checkpoint: CheckpointSettings
+    logging: LoggingSettings
+    distribution: DistributionSettings
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> RunConfig:
+        """Check and complete.
+
+        Raises:
+            ConfigError: an unknown section or key (the known ones are listed), a missing one, or a wrong value.
+        """
+        known = [field.name for field in dataclasses.fields(cls)]
+        _known("the config", values, known)
+        sections: dict[str, Any] = {}
+        for name in known:
+            content = values.get(name, {})
+            if not isinstance(content, Mapping):
+                raise ConfigError(f"{name}: expected a section [{name}], got {content!r}")
+            sections[name] = _section(name, _SECTIONS[name], content)
+        training, optimizer = sections["training"], sections["optimizer"]
+        _require(
+            optimizer.warmup_steps <= training.steps,
+            "optimizer.warmup_steps",
+            f"at most training.steps={training.steps}",
+            optimizer.warmup_steps,
+        )
+        return cls(**sections)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Sections of plain values, for JSON."""
+        return dataclasses.asdict(self)
+
+
+_SECTIONS: dict[str, type] = {
+    "examples": PretrainingSettings,
+    "model": ModelSettings,
+    "data": DataSettings,
+    "training": TrainingSettings,
+    "optimizer": OptimizerSettings,
+    "evaluation": EvaluationSettings,
+    "checkpoint": CheckpointSettings,
+    "logging": LoggingSettings,
+    "distribution": DistributionSettings,
+}
+
+
+def read_config(path: str | os.PathLike[str], changes: Iterable[str] = ()) -> dict[str, Any]:
+    """The sections of a TOML file as dicts, with `section.key=value` changes; `RunConfig.from_dict` checks them.
+
+    Raises:
+        ConfigError: no such file, not TOML, or a change that is not `section.key=value`.
+    """
+    path = pathlib.Path(path)
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    for change in changes:
+        key, equals, text = change.partition("=")
+        section, *names = key.strip().split(".")
+        if not equals or not names:
+            raise ConfigError(f"--set: expected section.key=value, got {change!r}")
+        table = values.setdefault(section, {})
+        for name in names[:-1]:
+            table = table.setdefault(name, {}) if isinstance(table, dict) else None
+        if not isinstance(table, dict):
+            raise ConfigError(f"--set {key}: expected a section before the last dot")
+        table[names[-1]] = _value(text.strip())
+    return values
+
+
+def _value(text: str) -> Any:
+    """A TOML value; what is none is a string as it stands."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _section(name: str, cls: type, values: Mapping[str, Any]) -> Any:
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    _known(f"[{name}]", values, fields)
+    for key, field in fields.items():
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        _require(key in values or not required, f"{name}.{key}", "a value", "nothing")
+    checked = {key: _typed(f"{name}.{key}", value, str(fields[key].type)) for key, value in values.items()}
+    settings = cls(**checked)
+    if cls is not PretrainingSettings:  # which checks itself
+        settings.check()
+    return settings
+
+
+def _known(where: str, values: Iterable[str], known: Iterable[str]) -> None:
+    if unknown := sorted(set(values) - set(known)):
+        raise ConfigError(f"{where} has no {', '.join(unknown)}; known: {', '.join(known)}")
+
+
+def _typed(key: str, value: Any, kind: str) -> Any:
+    """`value` as the field's type; a whole number will do for a float."""
+    kind = kind.removesuffix(" | None")
+    expected: Any = {"str": str, "bool": bool, "int": int, "float": (int, float)}.get(kind, dict)
+    fits = isinstance(value, expected) and (kind == "bool" or not isinstance(value, bool))
+    _require(fits, key, {"str": "a text", "bool": "true or false"}.get(kind, kind.split("[")[0]), repr(value))
+    return float(value) if kind == "float" else value
+
+
+def _require(condition: bool, key: str, expected: str, got: Any) -> None:
+    if not condition:
+        raise ConfigError(f"{key}: expected {expected}, got {got}")
+
+
+def _one_of(key: str, value: str, known: Iterable[str]) -> None:
+    _require(value in known, key, f"one of {', '.join(known)}", repr(value))
+
+
+def _positive(settings: Any, section: str, *names: str) -> None:
+    for name in names:
+        _require(getattr(settings, name) > 0, f"{section}.{name}", "a number above 0", getattr(settings, name))

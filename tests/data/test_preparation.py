@@ -1,0 +1,353 @@
+"""A corpus to shards: against a second implementation, for any number of processes, after kills, on Beam."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import pathlib
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import tokenizers
+from tiny import tiny_tokenizer
+
+import keras_bert as kb
+from keras_bert.data import preparation_plan
+from keras_bert.data.corpus import CorpusFormat, find_files
+from keras_bert.data.preparation import prepare
+from keras_bert.data.preparation_plan import WORK_FOLDER, PreparationSettings
+from keras_bert.data.shards import read_manifest, verify
+from keras_bert.data.token_documents import TextRules
+from keras_bert.errors import DataError, KerasBertError
+from keras_bert.tokenizers.training import train_tokenizer
+
+WORDS = (
+    "the",
+    "film",
+    "was",
+    "very",
+    "bad",
+    "and",
+    "dull",
+    "but",
+    "great",
+    "fun",
+    "of",
+    "zzz",
+    "3,200",
+    "café",
+    "it's",
+)
+Documents = list[list[str]]
+
+
+def make_documents(count: int, seed: int) -> Documents:
+    """Documents as lists of sentences that a reader sees end where they end."""
+    rng = random.Random(seed)
+
+    def sentence() -> str:
+        return " ".join(rng.choices(WORDS, k=rng.randint(1, 12))).capitalize() + rng.choice(".!?")
+
+    return [[sentence() for _ in range(rng.randint(1, 30))] for _ in range(count)]
+
+
+@pytest.fixture(scope="module")
+def tokenizer_folder(tmp_path_factory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("tokenizer")
+    tiny_tokenizer(folder).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tokenizer(tokenizer_folder) -> kb.Tokenizer:
+    return kb.Tokenizer.from_pretrained(tokenizer_folder)
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory) -> tuple[pathlib.Path, Documents]:
+    """Files of every sort, about 0.5 MB, and the documents in them in the order of the corpus."""
+    folder = tmp_path_factory.mktemp("corpus")
+    blank, rows, packed, single = (make_documents(n, n) for n in (450, 350, 250, 20))
+    (folder / "a.txt").write_text("\n\n".join("\n".join(document) for document in blank), encoding="utf-8")
+    (folder / "b.jsonl").write_text("".join(json.dumps({"text": " ".join(d)}) + "\n" for d in rows), encoding="utf-8")
+    text = "\r\n\r\n".join("\r\n".join(document) for document in packed)
+    (folder / "c.txt.gz").write_bytes(gzip.compress(text.encode()))
+    (folder / "d").mkdir()
+    for i, document in enumerate(single):
+        (folder / "d" / f"{i:02d}.txt").write_text(" ".join(document), encoding="utf-8")
+    return folder, [*blank, *rows, *packed, *single]
+
+
+SETTINGS = PreparationSettings(CorpusFormat("blank-line"), num_shards=6, seed=3)
+
+
+def read_shards(folder: pathlib.Path) -> list[dict[int, tuple[list[int], list[int]]]]:
+    """Number -> (token ids, sentence lengths) of each shard, read with TensorFlow."""
+    import tensorflow as tf
+
+    names = {"token_ids": tf.string, "sentence_lengths": tf.string, "document": tf.int64}
+    features = {name: tf.io.FixedLenFeature((), dtype) for name, dtype in names.items()}
+    shards = []
+    for shard in json.loads((folder / "manifest.json").read_text())["shards"]:
+        shards.append({})
+        for record in tf.data.TFRecordDataset(str(folder / shard["file"])):
+            row = tf.io.parse_single_example(record, features)
+            ids = tf.io.decode_raw(row["token_ids"], tf.uint16).numpy().tolist()
+            shards[-1][int(row["document"])] = (
+                ids,
+                tf.io.decode_raw(row["sentence_lengths"], tf.int32).numpy().tolist(),
+            )
+    return shards
+
+
+def contents(folder: pathlib.Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "report.json"}
+
+
+@pytest.fixture(scope="module")
+def prepared(corpus, tokenizer, tmp_path_factory) -> pathlib.Path:
+    folder = tmp_path_factory.mktemp("prepared") / "out"
+    prepare(find_files([str(corpus[0])]), tokenizer, folder, SETTINGS, workers=2)
+    return folder
+
+
+# === What comes out ===
+
+
+def test_every_document_is_there_as_the_bare_tokenizer_reads_it(corpus, tokenizer_folder, prepared) -> None:
+    bare = tokenizers.Tokenizer.from_file(str(tokenizer_folder / "tokenizer.json"))
+    expected = {}
+    for number, sentences in enumerate(corpus[1]):
+        ids = [bare.encode(sentence, add_special_tokens=False).ids for sentence in sentences]
+        expected[number] = (sum(ids, []), [len(row) for row in ids])  # noqa: RUF017
+    shards = read_shards(prepared)
+    assert {number: row for shard in shards for number, row in shard.items()} == expected
+    assert sum(map(len, shards)) == len(expected)
+    manifest = read_manifest(prepared)
+    assert [shard.documents for shard in manifest.shards] == list(map(len, shards))
+    assert [shard.tokens for shard in manifest.shards] == [sum(len(r[0]) for r in s.values()) for s in shards]
+    assert [shard.sentences for shard in manifest.shards] == [sum(len(r[1]) for r in s.values()) for s in shards]
+    assert manifest.tokens == sum(len(row[0]) for row in expected.values())
+    assert verify(prepared) == manifest
+    assert not (prepared / WORK_FOLDER).exists()
+    kb.Tokenizer.from_pretrained(prepared).check_vocabulary(manifest.vocab_size)
+
+
+def test_shards_are_random_samples(corpus, prepared) -> None:
+    shards = read_shards(prepared)
+    for shard in shards:
+        numbers = list(shard)
+        assert numbers != sorted(numbers)
+        # The four sources have 450, 350, 250 and 20 documents; a sample has about these shares.
+        shares = np.histogram(numbers, [0, 450, 800, 1050, 1071])[0] / len(numbers)
+        assert np.allclose(shares, np.array([450, 350, 250, 20]) / 1070, atol=0.12)
+
+
+def test_joined_lines_and_sentences_by_line(tmp_path, tokenizer) -> None:
+    (tmp_path / "a.txt").write_text("The film\nwas bad. It\nwas sad.\n\n\nGreat\nfilm!\n")
+    (tmp_path / "b.txt").write_text("A film.")
+    wanted = {
+        (True, "split"): ["The film was bad.", "It was sad.", "Great film!"],
+        (False, "split"): ["The film", "was bad.", "It", "was sad.", "Great", "film!"],
+        (True, "line"): ["The film was bad. It was sad.", "Great film!"],
+        (False, "line"): ["The film", "was bad. It", "was sad.", "Great", "film!"],
+    }
+    for i, ((join, rule), sentences) in enumerate(wanted.items()):
+        settings = PreparationSettings(rules=TextRules(join, rule))  # type: ignore[arg-type]
+        prepare([tmp_path / "a.txt", tmp_path / "b.txt"], tokenizer, tmp_path / str(i), settings, workers=1)
+        (shard,) = read_shards(tmp_path / str(i))
+        lengths = [len(row) for row in tokenizer.tokenize_batch(sentences)]
+        assert shard[0] == (sum(tokenizer.tokenize_batch(sentences), []), lengths)  # noqa: RUF017
+
+
+def test_same_bytes_for_any_number_of_workers_and_other_for_another_seed(corpus, tokenizer, prepared, tmp_path) -> None:
+    files = find_files([str(corpus[0])])
+    seen = []
+    prepare(files, tokenizer, tmp_path / "one", SETTINGS, workers=1, on_progress=lambda *step: seen.append(step))
+    assert contents(tmp_path / "one") == contents(prepared)
+    for stage, total in (("tokenising", sum(file.stat().st_size for file in files)), ("writing shards", 6)):
+        steps = [step for step in seen if step[0] == stage]
+        assert {step[2] for step in steps} == {total}
+        assert sum(step[1] for step in steps) == total
+    other = PreparationSettings(SETTINGS.corpus, num_shards=6, seed=4)
+    prepare(files, tokenizer, tmp_path / "other", other, workers=2)
+    assert [set(shard) for shard in read_shards(tmp_path / "other")] != [set(shard) for shard in read_shards(prepared)]
+
+
+def test_shares_divide_the_corpus(corpus, tokenizer, prepared, tmp_path) -> None:
+    files = find_files([str(corpus[0])])
+    rows = []
+    for name, share in (("train", (0.0, 0.9)), ("held-out", (0.9, 1.0))):
+        settings = PreparationSettings(SETTINGS.corpus, num_shards=2, seed=3, share=share)
+        manifest = prepare(files, tokenizer, tmp_path / name, settings, workers=2).manifest
+        shards = read_shards(tmp_path / name)
+        assert sorted(number for shard in shards for number in shard) == list(range(manifest.documents))
+        rows.append([row for shard in shards for row in shard.values()])
+    # A tenth of 1070 documents is 107, with a standard deviation of 10.
+    assert abs(len(rows[1]) - 107) < 40
+    whole = [row for shard in read_shards(prepared) for row in shard.values()]
+    assert sorted(rows[0] + rows[1]) == sorted(whole)
+
+
+def test_beam_writes_the_same(corpus, tokenizer, prepared, tmp_path) -> None:
+    pytest.importorskip("apache_beam")
+    from keras_bert.data.preparation_beam import prepare_with_beam
+
+    files = find_files([str(corpus[0])])
+    result = prepare_with_beam(files, tokenizer, tmp_path / "beam", SETTINGS, ["--runner=DirectRunner"])
+    assert result.replaced == 0
+    # Record sets first, for a readable failure; then every byte.
+    assert read_shards(tmp_path / "beam") == read_shards(prepared)
+    assert contents(tmp_path / "beam") == contents(prepared)
+    (tmp_path / "empty.txt").write_text(" \n")
+    with pytest.raises(DataError, match="the corpus holds no text"):
+        prepare_with_beam([tmp_path / "empty.txt"], tokenizer, tmp_path / "none", SETTINGS)
+    (tmp_path / "bad.txt").write_bytes(b"x \xff")
+    with pytest.raises(KerasBertError, match=r"bad\.txt line 1: not UTF-8: invalid start byte at byte 2"):
+        prepare_with_beam([tmp_path / "bad.txt"], tokenizer, tmp_path / "bad", SETTINGS)
+
+
+# === Interruptions ===
+
+
+def command(corpus: pathlib.Path, tokenizer: pathlib.Path, output: pathlib.Path, *more: str) -> list[str]:
+    job = [sys.executable, "-m", "keras_bert_tools", "prepare-data", str(corpus), "--format", "blank-line"]
+    return [*job, "--tokenizer", str(tokenizer), "-o", str(output), "--seed", "3", "--workers", "2", *more]
+
+
+@pytest.mark.parametrize("pattern", ["part-*.safetensors", "shard-*.json"])
+def test_killed_and_started_again(corpus, tokenizer, tokenizer_folder, tmp_path, pattern) -> None:
+    output = tmp_path / "out"
+    many = PreparationSettings(SETTINGS.corpus, num_shards=60, seed=3)
+    with subprocess.Popen(
+        command(corpus[0], tokenizer_folder, output, "--shards", "60"), stderr=subprocess.PIPE
+    ) as run:
+        while run.poll() is None and len(list((output / WORK_FOLDER).glob(pattern))) < 3:
+            time.sleep(0.002)
+        assert run.poll() is None, "the run ended before it could be killed"
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+        assert run.stderr is not None
+        run.stderr.read()  # at its end when the workers have ended too
+    assert not (output / "manifest.json").exists()
+    # One of what was finished is damaged: it must be made again, the others kept.
+    damaged = min(output.glob("shard-*") if pattern.startswith("shard") else (output / WORK_FOLDER).glob(pattern))
+    data = bytearray(damaged.read_bytes())
+    data[-10] ^= 4
+    damaged.write_bytes(data)
+    files = find_files([str(corpus[0])])
+    result = prepare(files, tokenizer, output, many, workers=2)
+    assert result.kept_parts >= 2
+    assert result.kept_shards >= (2 if pattern.startswith("shard") else 0)
+    prepare(files, tokenizer, tmp_path / "whole", many, workers=2)
+    assert contents(output) == contents(tmp_path / "whole")
+
+
+def test_full_disk_leaves_nothing_half(corpus, tokenizer, tokenizer_folder, prepared, tmp_path) -> None:
+    """A limit on the size of files stands for the disk's end; then there is room again."""
+
+    def small_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
+
+    output = tmp_path / "out"
+    arguments = command(corpus[0], tokenizer_folder, output, "--shards", "6")
+    run = subprocess.run(arguments, preexec_fn=small_disk, capture_output=True, text=True)
+    assert run.returncode == 2
+    assert "error: cannot write" in run.stderr
+    assert "File too large" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert [path.name for path in output.iterdir()] == [WORK_FOLDER]
+    assert not list(output.rglob("*.part"))
+    prepare(find_files([str(corpus[0])]), tokenizer, output, SETTINGS, workers=2)
+    assert contents(output) == contents(prepared)
+
+
+# === Folders that hold something already ===
+
+
+def test_a_finished_folder_is_checked_and_left(corpus, tokenizer, prepared) -> None:
+    before = {path: path.stat().st_mtime_ns for path in prepared.iterdir()}
+    result = prepare(find_files([str(corpus[0])]), tokenizer, prepared, SETTINGS)
+    assert (result.manifest, result.replaced) == (read_manifest(prepared), None)
+    assert {path: path.stat().st_mtime_ns for path in prepared.iterdir()} == before
+
+
+def test_another_corpus_is_refused_with_the_difference(corpus, tokenizer, tmp_path) -> None:
+    a, b, output = tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "out"
+    a.write_text("The film.")
+    b.write_text("A bad film.")
+    plan = preparation_plan.make_plan([a, b], tokenizer, SETTINGS)
+    output.mkdir()
+    preparation_plan.begin(output, plan)
+    cased = kb.Tokenizer.from_json(tokenizer.to_json().replace('"lowercase":true', '"lowercase":false'))
+
+    def refused(files, tokenizer, settings, message) -> None:
+        with pytest.raises(DataError, match=f"out holds shards of another corpus or other settings: .*{message}"):
+            prepare(files, tokenizer, output, settings, workers=1)
+
+    def check() -> None:
+        refused([a, b], cased, one, "tokenizer_sha256 was")
+        refused([a, b], tokenizer, PreparationSettings(SETTINGS.corpus, num_shards=1, seed=9), "seed was 3, now 9")
+        refused([a, b], tokenizer, PreparationSettings(num_shards=1, seed=3), "documents was 'blank-line', now 'auto'")
+        refused([a], tokenizer, one, "b.txt was part of it, and is not now")
+        refused([b, a], tokenizer, one, "the files come in another order")
+
+    output_plan = output / WORK_FOLDER / "plan.json"
+    assert json.loads(output_plan.read_text()) == plan
+    one = PreparationSettings(SETTINGS.corpus, num_shards=1, seed=3)
+    output_plan.write_text(json.dumps(preparation_plan.make_plan([a, b], tokenizer, one)))
+    check()
+    prepare([a, b], tokenizer, output, one, workers=1)
+    check()
+    os.utime(b, (time.time() + 60,) * 2)
+    refused([a, b], tokenizer, one, "b.txt has changed since")
+    b.write_text("A very bad film.")
+    refused([a, b], tokenizer, one, "b.txt had 11 bytes, now 16")
+
+
+def test_a_broken_shard_of_a_finished_folder_is_named(corpus, tokenizer, tmp_path) -> None:
+    (tmp_path / "a.txt").write_text("The film.")
+    output = tmp_path / "out"
+    prepare([tmp_path / "a.txt"], tokenizer, output, PreparationSettings(), workers=1)
+    shard = output / "shard-00000-of-00001.tfrecord"
+    shard.write_bytes(shard.read_bytes()[:-1])
+    with pytest.raises(DataError, match=r"shard-00000-of-00001\.tfrecord has .* bytes, expected .*: it was cut short"):
+        prepare([tmp_path / "a.txt"], tokenizer, output, PreparationSettings(), workers=1)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"num_shards": 0}, "at least 1"),
+        ({"shard_tokens": 0}, "at least 1"),
+        ({"seed": -1}, "seed"),
+        ({"share": (0.5, 0.5)}, "share must be"),
+    ],
+)
+def test_impossible_settings(options, message) -> None:
+    with pytest.raises(DataError, match=message):
+        PreparationSettings(**options)
+
+
+def test_running_text_of_byte_level_bpe(tmp_path) -> None:
+    """A sentence's first word keeps the space before it: the ids of a paragraph are those of its text as a whole."""
+    words = " ".join(sentence for document in make_documents(20, 1) for sentence in document)
+    bpe = train_tokenizer("bpe", lambda: [words], 300)
+    (tmp_path / "a.txt").write_text("The film was bad. It was\nsad! Great film?\n\nOf the film. Fun.\n")
+    (tmp_path / "b.txt").write_text("A film.")
+    files = [tmp_path / "a.txt", tmp_path / "b.txt"]
+    settings = PreparationSettings(rules=TextRules(join_lines=True))
+    prepare(files, bpe, tmp_path / "out", settings, workers=1)
+    bare = tokenizers.Tokenizer.from_file(str(tmp_path / "out" / "tokenizer.json"))
+    paragraphs = ["The film was bad. It was sad! Great film?", "Of the film. Fun."]
+    expected = [bare.encode(paragraph, add_special_tokens=False).ids for paragraph in paragraphs]
+    (shard,) = read_shards(tmp_path / "out")
+    assert shard[0][0] == expected[0] + expected[1]
+    assert len(shard[0][1]) == 5

@@ -1,0 +1,183 @@
+"""Training comforts from the command line: resume, seeds, patience, weights, pictures, cards, devices."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from keras_bert_tools import cli
+from keras_bert_tools.finetuning import training
+
+from keras_bert.checkpoints.card import MARK
+
+FAST = ("--learning-rate", 1e-2, "--batch-size", 16, "--max-length", 24)
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+class PowerCutError(Exception):
+    """Stands for a power cut."""
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(checkpoint, table, tmp_path, monkeypatch):
+    options = ("--train", table, "--epochs", 3, *FAST, "--layer-decay", 0.9, "--average", 0.3)
+    assert run("finetune", checkpoint, *options, "-o", tmp_path / "whole") == 0
+
+    class PowerCut(training.FitProgress):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "FitProgress", PowerCut)
+        with pytest.raises(PowerCutError):
+            run("finetune", checkpoint, *options, "-o", tmp_path / "cut")
+    assert (tmp_path / "cut" / ".training" / "epoch-2.weights.h5").exists()
+    assert not (tmp_path / "cut" / "report.json").exists()
+    assert run("finetune", checkpoint, *options, "-o", tmp_path / "cut", "--resume") == 0
+    reports = [json.loads((tmp_path / name / "report.json").read_text()) for name in ("whole", "cut")]
+    assert reports[0]["history"] == reports[1]["history"]
+    weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
+    assert weights[0] == weights[1]
+    assert not (tmp_path / "cut" / ".training").exists()
+
+
+def test_another_training_is_not_resumed(checkpoint, table, tmp_path, monkeypatch, capsys):
+    class PowerCut(training.FitProgress):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 1:
+                raise PowerCutError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "FitProgress", PowerCut)
+        with pytest.raises(PowerCutError):
+            run("finetune", checkpoint, "--train", table, "--epochs", 2, *FAST, "-o", tmp_path / "out")
+    again = ("--train", table, "--epochs", 2, *FAST, "--average", 0, "-o", tmp_path / "out", "--resume")
+    assert run("finetune", checkpoint, *again) == 2
+    assert "is of a training with other settings (average)" in capsys.readouterr().err
+
+
+def test_several_seeds(checkpoint, table, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    options = ("--epochs", 1, *FAST, "--seeds", 2, "--seed", 5, "--plots", "--tensorboard", tmp_path / "logs")
+    assert run("finetune", checkpoint, "--train", table, "--test", table, "-o", out, *options) == 0
+    report = json.loads((out / "report.json").read_text())
+    scores = [report["seeds"][seed]["test"]["accuracy"] for seed in ("5", "6")]
+    found = report["summary"]["test"]["accuracy"]
+    assert found["mean"] == pytest.approx(sum(scores) / 2)
+    assert found["deviation"] == pytest.approx(abs(scores[0] - scores[1]) / 2**0.5)
+    dev = {seed: report["seeds"][seed]["dev"]["accuracy"] for seed in ("5", "6")}
+    assert dev[str(report["seed"])] == max(dev.values())
+    printed = capsys.readouterr().out
+    assert "test, mean" in printed
+    assert "by class" in printed
+    assert {path.name for path in out.iterdir()} >= {"config.json", "confusion.png", "README.md"}
+    assert not list(out.glob(".seed-*"))
+    assert (out / "confusion.png").read_bytes().startswith(b"\x89PNG")
+    assert list((tmp_path / "logs" / "seed-5" / "train").glob("events*"))
+    # What is kept is what its scores say.
+    assert run("evaluate", out, "--data", table, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == report["scores"]["test"]
+    card = (out / "README.md").read_text()
+    assert MARK in card
+    assert f"| test (60) | {report['scores']['test']['accuracy']:.4f} |" in card
+    assert "pipeline_tag: text-classification" in card
+    (out / "README.md").write_text("mine")
+    assert run("finetune", checkpoint, "--train", table, "-o", out, "--epochs", 1, *FAST) == 0
+    assert (out / "README.md").read_text() == "mine"
+
+
+def test_patience_smoothing_weights_and_precision(checkpoint, table, tmp_path):
+    out = tmp_path / "out"
+    options = ("--epochs", 9, "--patience", 1, "--learning-rate", 1e-9, "--label-smoothing", 0.1, "--accumulate", 2)
+    more = ("--class-weights", "neg=2", "--precision", "mixed_bfloat16", "--unfreeze", 0.2)
+    assert run("finetune", checkpoint, "--train", table, "--dev", table, "-o", out, *options, *more) == 0
+    report = json.loads((out / "report.json").read_text())
+    # Nothing is learned: of equal epochs the later is kept, so patience never runs out; less than that, it does.
+    assert len(report["history"]["loss"]) in range(1, 10)
+    assert json.loads((out / "config.json").read_text())["dtype"] == "float32"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--class-weights", "good=2"), "no label 'good'; the labels are neg, pos"),
+        (("--class-weights", "pos=x"), "expected LABEL=WEIGHT, got 'pos=x'"),
+        (("--regression", "--multi-label"), "exclude each other"),
+        (("--regression", "--class-weights", "balanced"), "line 2: expected a finite number"),
+        (("--accumulate", "99"), "accumulate: expected 1 to the"),
+        (("--overlap", "3"), "--overlap goes with --long-texts"),
+    ],
+)
+def test_what_is_refused(checkpoint, table, tmp_path, capsys, arguments, message):
+    assert run("finetune", checkpoint, "--train", table, "-o", tmp_path / "out", *arguments) == 2
+    assert message in capsys.readouterr().err
+
+
+MIRRORED = """
+import sys
+import tensorflow as tf
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+assert strategy.num_replicas_in_sync == 2
+import json, keras, numpy as np
+import keras_bert as kb
+checkpoint, table, out = sys.argv[1:]
+plain = {name: 0.0 for name in ("hidden_dropout", "attention_dropout", "classifier_dropout")}
+results = []
+for scope in (strategy.scope(), tf.distribute.get_strategy().scope()):
+    keras.utils.set_random_seed(1)
+    with scope:
+        model = kb.SequenceClassifier.from_pretrained(checkpoint, labels=["neg", "pos"], **plain)
+        data = kb.data.classification(table, model.tokenizer, batch_size=16, labels=model.labels, config=model.config)
+        optimizer = kb.fine_tuning_optimizer(model, 1e-3, steps=2 * len(data), clip_norm=None, layer_decay=0.9)
+        model.compile(optimizer)
+    losses = model.fit(data, epochs=2, verbose=0).history["loss"]
+    texts = ["the film was good", "bad", "a dull film and poor"]
+    assert kb.data.predict_logits(model, texts).shape == (3, 2)
+    results.append((losses, keras.ops.convert_to_numpy(model.head.classifier.kernel).tolist()))
+# The same devices for the command, which takes all GPUs.
+mirrored = tf.distribute.MirroredStrategy
+tf.distribute.MirroredStrategy = lambda: mirrored(["CPU:0", "CPU:1"])
+from keras_bert_tools import cli
+options = ["--epochs", "2", "--batch-size", "16", "--dev", table, "-o", out, "--mirrored"]
+assert cli.main(["finetune", checkpoint, "--train", table, *options]) == 0
+print(json.dumps(results))
+"""
+
+
+def test_fit_under_mirrored_strategy(checkpoint, table, tmp_path):
+    """Two devices, each with half of every batch, learn what one learns. (Keras clips gradients on each device before
+    they are added up: without clipping the two are the same.)"""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", MIRRORED, str(checkpoint), str(table), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (two_losses, two_kernel), (one_losses, one_kernel) = json.loads(done.stdout.splitlines()[-1])
+    assert two_losses == pytest.approx(one_losses, rel=1e-3)
+    for two, one in zip(two_kernel, one_kernel, strict=True):
+        assert two == pytest.approx(one, abs=1e-4)
+    assert len(json.loads((tmp_path / "out" / "report.json").read_text())["history"]["dev_accuracy"]) == 2
+
+
+def test_long_texts(checkpoint, tmp_path, capsys):
+    """What decides stands beyond the model's 48 positions."""
+    rows = [f"{'the film was very ' * 20}{'good' if i % 2 else 'bad'}\t{'pos' if i % 2 else 'neg'}" for i in range(32)]
+    (tmp_path / "t.tsv").write_text("text\tlabel\n" + "\n".join(rows) + "\n")
+    data = ("--train", tmp_path / "t.tsv", "--dev", tmp_path / "t.tsv", "-o", tmp_path / "out")
+    options = ("--epochs", 10, "--learning-rate", 1e-2, "--batch-size", 8, "--max-length", 24, "--overlap", 4)
+    assert run("finetune", checkpoint, *data, *options, "--long-texts", "max") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["scores"]["dev"]["accuracy"] == 1.0
+    capsys.readouterr()
+    assert run("evaluate", tmp_path / "out", "--data", tmp_path / "t.tsv", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == report["scores"]["dev"]
+    assert run("predict", tmp_path / "out", "the film was very " * 200 + "good") == 0
+    assert capsys.readouterr().out.startswith("pos")
+    assert run("export", tmp_path / "out", "-o", tmp_path / "m.tflite") == 2
+    assert "reads documents by windows" in capsys.readouterr().err

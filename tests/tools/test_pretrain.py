@@ -1,0 +1,55 @@
+"""`keras-bert pretrain` as a user runs it: a configuration made small, a run that goes on, errors in one line."""
+
+import json
+import pathlib
+
+import pytest
+from keras_bert_tools import cli
+
+import keras_bert as kb
+
+pytestmark = pytest.mark.tensorflow_only
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def work_dir(tmp_path_factory):
+    """Stopped after 3 steps of 6, then gone on with, without XLA for the sake of time."""
+    folder = tmp_path_factory.mktemp("pretrain") / "run"
+    options = ("pretrain", "bert_mini", "--work-dir", folder, "--smoke", "--set", "training.jit_compile=false")
+    assert run(*options, "--steps", 3) == 0
+    assert json.loads((folder / "report.json").read_text())["step"] == 3
+    assert not (folder / "config.json").exists()
+    assert run(*options) == 0
+    return folder
+
+
+def test_smoke_ends_with_a_model_and_its_tokenizer(work_dir):
+    model = kb.PretrainingModel.from_pretrained(work_dir)
+    assert (model.config.num_layers, model.config.hidden_size) == (2, 32)
+    assert model.tokenizer.vocab_size == model.config.vocab_size
+    report = json.loads((work_dir / "report.json").read_text())
+    assert (report["job"], report["step"], report["steps"], report["smoke"]) == ("pretrain", 6, 6, True)
+    assert report["config"]["model"]["preset"] == "bert_mini_uncased"
+    assert report["evaluation"]["loss"] > 0
+    steps = [json.loads(line)["step"] for line in (work_dir / "metrics.jsonl").read_text().splitlines()]
+    assert steps == [1, 2, 3, 3, 4, 5, 6, 6]
+
+
+def test_another_configuration_is_refused(work_dir, capsys):
+    options = ("--smoke", "--set", "optimizer.weight_decay=0.1")
+    assert run("pretrain", "bert_mini", "--work-dir", work_dir, *options) == 2
+    assert "optimizer.weight_decay: 0.01 there, 0.1 now" in capsys.readouterr().err
+
+
+def test_errors_are_one_line(tmp_path: pathlib.Path, capsys):
+    assert run("pretrain", "bert_maxi", "--work-dir", tmp_path / "x") == 2
+    assert "no configuration bert_maxi: expected a TOML file, or one of albert_base_v2, " in capsys.readouterr().err
+    assert run("pretrain", "bert_mini", "--work-dir", tmp_path / "x", "--set", "training.stepz=3") == 2
+    assert "[training] has no stepz; known: steps, batch_size" in capsys.readouterr().err
+    assert run("pretrain", "bert_mini", "--work-dir", tmp_path / "x", "--data", tmp_path) == 2
+    assert "manifest.json" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()

@@ -1,0 +1,270 @@
+"""One process: what a run writes, how it ends, and what stops it."""
+
+import json
+import math
+import pathlib
+import resource
+
+import keras
+import numpy as np
+import pytest
+from tiny import tiny_tokenizer
+from tiny_shards import write_shards
+
+import keras_bert as kb
+from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
+from keras_bert.errors import ConfigError, KerasBertError, TokenizerError, TrainingError
+from keras_bert.training.loop import prepare, train
+from keras_bert.training.monitor import Monitor
+from keras_bert.training.run_config import RunConfig
+from keras_bert.training.strategies import make_distribution, read_cluster, wait_for_workers
+from keras_bert.training.vocabulary import extend_vocabulary
+
+pytestmark = pytest.mark.tensorflow_only
+
+ENCODER = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 32, "max_positions": 32}
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("data")
+    write_shards(folder / "train")
+    write_shards(folder / "held-out", shards=2, documents=4, seed=1)
+    return folder
+
+
+def make_config(data, **changes):
+    values = {
+        "model": {"preset": "bert_tiny_uncased", "encoder": ENCODER},
+        "data": {"folder": str(data / "train"), "evaluation": str(data / "held-out"), "lanes": 4},
+        "examples": {"sequence_length": 32, "objective": "nsp", "max_predictions": 5},
+        "training": {"steps": 12, "batch_size": 8, "jit_compile": False, "steps_per_call": 5},
+        "optimizer": {"learning_rate": 1e-2, "warmup_steps": 2},
+        "evaluation": {"every": 4, "batches": 3},
+        "checkpoint": {"every": 4, "keep": 1},
+        "logging": {"every": 2},
+    }
+    for section, content in changes.items():
+        values[section] = {**values.get(section, {}), **content}
+    return RunConfig.from_dict(values)
+
+
+def start(config, work_dir):
+    return prepare(config, work_dir, make_distribution("one_device"))
+
+
+def records(work_dir, kind):
+    rows = [json.loads(line) for line in (work_dir / "metrics.jsonl").read_text().splitlines()]
+    return [row for row in rows if row["kind"] == kind]
+
+
+class Events(Monitor):
+    def __init__(self):
+        self.calls = []
+
+    def advanced(self, step):
+        self.calls.append(step)
+
+
+@pytest.fixture(scope="module")
+def finished(data, tmp_path_factory):
+    work_dir = tmp_path_factory.mktemp("run") / "work"
+    events = Events()
+    run = start(make_config(data), work_dir)
+    outcome = train(run, listener=events)
+    return run, work_dir, outcome, events
+
+
+def test_calls_never_cross_a_boundary(finished):
+    # Records every 2, evaluations and checkpoints every 4, calls of at most 5 steps.
+    assert finished[3].calls == [2, 4, 6, 8, 10, 12]
+
+
+def test_records_and_outcome(finished):
+    run, work_dir, outcome, _ = finished
+    trained, evaluated = records(work_dir, "train"), records(work_dir, "evaluation")
+    assert [row["step"] for row in trained] == [2, 4, 6, 8, 10, 12]
+    assert [row["step"] for row in evaluated] == [4, 8, 12]
+    assert trained[0]["learning_rate"] == pytest.approx(1e-2 / 2)
+    assert trained[-1]["learning_rate"] == pytest.approx(1e-2 / 10)
+    # Nothing is known yet: the loss is near that of guessing among all tokens, and of tossing a coin.
+    assert trained[0]["mlm_loss"] == pytest.approx(math.log(run.model.config.vocab_size), abs=0.2)
+    assert trained[0]["sentence_loss"] == pytest.approx(math.log(2), abs=0.1)
+    assert evaluated[-1]["perplexity"] == pytest.approx(math.exp(evaluated[-1]["mlm_loss"]))
+    assert outcome["step"] == outcome["steps"] == 12
+    assert outcome["evaluation"]["loss"] == evaluated[-1]["loss"]
+    assert list((work_dir / "tensorboard").glob("events*"))
+
+
+def test_evaluation_is_the_mean_over_the_held_out_tokens(finished, data):
+    """The definition, in NumPy over the model's logits at every position."""
+    run, _, outcome, _ = finished
+    held_out = PretrainingData(
+        data / "held-out", PretrainingSettings(sequence_length=32, objective="nsp", max_predictions=5), seed=0
+    )
+    total, hits, count, pair_loss, pairs = 0.0, 0.0, 0.0, 0.0, 0.0
+    for batch in held_out.dataset(batch_size=8, lanes=2).take(3).as_numpy_iterator():
+        out = run.model({name: batch[name] for name in ("token_ids", "padding_mask", "segment_ids")}, training=False)
+        logits = np.take_along_axis(out["mlm_logits"].numpy(), batch["masked_positions"][..., None], axis=1)
+        scores = logits - np.log(np.exp(logits).sum(-1, keepdims=True))
+        chosen = np.take_along_axis(scores, batch["masked_targets"][..., None], axis=-1)[..., 0]
+        total -= (chosen * batch["masked_weights"]).sum()
+        hits += ((logits.argmax(-1) == batch["masked_targets"]) * batch["masked_weights"]).sum()
+        count += batch["masked_weights"].sum()
+        pair = out["sentence_logits"].numpy()
+        pair = pair - np.log(np.exp(pair).sum(-1, keepdims=True))
+        pair_loss -= np.take_along_axis(pair, batch["sentence_targets"], axis=-1).sum()
+        pairs += len(pair)
+    assert outcome["evaluation"]["mlm_loss"] == pytest.approx(total / count, abs=1e-4)
+    assert outcome["evaluation"]["mlm_accuracy"] == pytest.approx(hits / count)
+    assert outcome["evaluation"]["sentence_loss"] == pytest.approx(pair_loss / pairs, abs=1e-4)
+
+
+def test_the_result_is_a_checkpoint_and_the_best_one_is_kept(finished):
+    run, work_dir, _, _ = finished
+    model = kb.PretrainingModel.from_pretrained(work_dir)
+    inputs = {"token_ids": np.array([[7, 8, 9, 0]], "int32")}
+    np.testing.assert_array_equal(model(inputs)["mlm_logits"], run.model(inputs)["mlm_logits"])
+    assert model.tokenizer.vocab == run.model.tokenizer.vocab
+    scores = {row["step"]: row["loss"] for row in records(work_dir, "evaluation")}
+    assert set(run.work_dir.saved()) == {12, min(scores, key=scores.get)}
+    # Each checkpoint opens like any other.
+    assert kb.Encoder.from_pretrained(run.work_dir.checkpoint_path(12)).config == run.model.encoder.config
+
+
+def test_a_finished_run_stays_as_it_is(finished, data):
+    _, work_dir, _, _ = finished
+    before = (work_dir / "metrics.jsonl").read_text()
+    assert train(start(make_config(data), work_dir))["step"] == 12
+    assert (work_dir / "metrics.jsonl").read_text() == before
+
+
+def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path):
+    config = make_config(
+        data, optimizer={"learning_rate": 1e30, "warmup_steps": 0}, checkpoint={"every": 1}, logging={"every": 1}
+    )
+    expected = (
+        r"step 2: the loss is nan.* came from shard-0000\d-of-00004.tfrecord.* The last checkpoint is .*step-00000001"
+    )
+    with pytest.raises(TrainingError, match=expected):
+        train(start(config, tmp_path / "run"))
+    assert not (tmp_path / "run" / "model.safetensors").exists()
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000001"]
+
+
+def test_the_shards_that_are_named_hold_the_examples(data):
+    held_out = PretrainingData(data / "train", PretrainingSettings(sequence_length=32, max_predictions=5), seed=3)
+    batch = next(held_out.dataset(batch_size=4, lanes=4).as_numpy_iterator())
+    # Four lanes over four shards: each owns one, at every epoch.
+    assert held_out.shard_files(batch["example_ids"], 4) == [f"shard-{i:05d}-of-00004.tfrecord" for i in range(4)]
+    assert held_out.shard_files(batch["example_ids"][batch["example_ids"][:, 0] == 2], 4) == [
+        "shard-00002-of-00004.tfrecord"
+    ]
+
+
+def test_a_full_disk_leaves_the_last_checkpoint(data, tmp_path):
+    run = start(make_config(data, logging={"tensorboard": False}), tmp_path / "run")
+    train(run, stop_at=4)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
+    try:
+        with pytest.raises(KerasBertError, match=r"cannot write .*step-00000008"):
+            train(run, stop_at=8)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000004"]
+    assert start(make_config(data), tmp_path / "run").progress.step == 4
+
+
+def test_the_batch_must_be_cut_evenly(data, tmp_path):
+    with pytest.raises(ConfigError, match=r"micro_batch_size: expected a divisor of 8, .* got 3"):
+        start(make_config(data, training={"micro_batch_size": 3}), tmp_path / "run")
+    with pytest.raises(ConfigError, match="sequence_length: expected at most 32, got 64"):
+        start(make_config(data, examples={"sequence_length": 64}), tmp_path / "run")
+    with pytest.raises(ConfigError, match=r"data.folder: expected a folder of shards"):
+        start(make_config(data, data={"folder": ""}), tmp_path / "run")
+
+
+def test_float16_skips_steps_that_overflow(data, tmp_path):
+    config = make_config(data, training={"precision": "float16", "steps": 6, "steps_per_call": 1}, logging={"every": 1})
+    run = start(config, tmp_path / "run")
+    # So large that the scaled loss overflows: it is halved until it does not.
+    run.step.loss_scale.assign(2.0**127)
+    run.step.good_steps.assign(5.0)
+    before = [np.array(variable) for variable in run.step.trainable]
+    outcome = train(run, stop_at=1)
+    assert outcome["skipped_steps"] == 1
+    assert float(run.step.loss_scale.numpy()) == 2.0**126
+    assert (float(run.step.good_steps.numpy()), int(run.step.optimizer.iterations.numpy())) == (0.0, 0)
+    for variable, old in zip(run.step.trainable, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), old)
+    run.step.loss_scale.assign(2.0**10)
+    outcome = train(run, stop_at=3)
+    assert (outcome["skipped_steps"], int(run.step.optimizer.iterations.numpy())) == (1, 2)
+    again = start(config, tmp_path / "run")
+    assert (again.progress.step, again.progress.skipped) == (3, 1)
+    assert float(again.step.loss_scale.numpy()) == 2.0**10
+
+
+def test_added_tokens_start_from_their_pieces(tmp_path):
+    keras.utils.set_random_seed(4)
+    old = tiny_tokenizer(tmp_path / "old")
+    config = kb.PRESETS["bert_tiny_uncased"].replace(**ENCODER, embedding_size=0, vocab_size=old.vocab_size)
+    model = kb.PretrainingModel(kb.Encoder(config), tokenizer=old)
+    model.head.bias.assign(np.arange(old.vocab_size, dtype="float32"))
+    new = kb.Tokenizer.from_json(old.to_json())
+    assert new.add_tokens(["goodfilm", "zb"]) == 2
+    extended = extend_vocabulary(model, new)
+    table, grown = model.encoder.embeddings.token_table.numpy(), extended.encoder.embeddings.token_table.numpy()
+    size = old.vocab_size
+    np.testing.assert_array_equal(grown[:size], table)
+    # WordPiece cuts "goodfilm" into good, ##f, ##i, ##l, ##m and "zb" into z, ##b.
+    for token, pieces in {"goodfilm": ["good", "##f", "##i", "##l", "##m"], "zb": ["z", "##b"]}.items():
+        ids = [old.token_to_id(piece) for piece in pieces]
+        np.testing.assert_allclose(grown[new.token_to_id(token)], table[ids].mean(0), atol=1e-7)
+        assert extended.head.bias.numpy()[new.token_to_id(token)] == pytest.approx(np.mean(ids))
+    inputs = {"token_ids": np.array([[7, 8, 9, 12]], "int32")}
+    same = extended(inputs)
+    np.testing.assert_allclose(same["mlm_logits"][..., :size], model(inputs)["mlm_logits"], atol=1e-6)
+    np.testing.assert_allclose(same["sentence_logits"], model(inputs)["sentence_logits"], atol=1e-6)
+    assert extend_vocabulary(extended, new) is extended
+    other = kb.Tokenizer.from_json(old.to_json().replace('"film"', '"movie"'))
+    with pytest.raises(TokenizerError, match=r"'film' has id \d+ there, none here"):
+        extend_vocabulary(model, other)
+
+
+def test_a_run_starts_from_a_checkpoint_and_extends_it(data, finished, tmp_path):
+    _, work_dir, _, _ = finished
+    config = make_config(data, model={"init": str(work_dir), "encoder": {"hidden_dropout": 0.0}, "preset": ""})
+    run = start(config, tmp_path / "run")
+    expected = kb.PretrainingModel.from_pretrained(work_dir)
+    for found, value in zip(run.model.trainable_weights, expected.trainable_weights, strict=True):
+        np.testing.assert_array_equal(found.numpy(), value.numpy())
+    assert run.model.config.hidden_dropout == 0.0
+    with pytest.raises(ConfigError, match=r"encoder\.num_layers: the checkpoint .* fixes it"):
+        start(make_config(data, model={"init": str(work_dir), "encoder": {"num_layers": 2}}), tmp_path / "other")
+    with pytest.raises(ConfigError, match="expected the shape of bert_tiny_uncased, hidden_size 128, got 16"):
+        start(make_config(data, model={"init": str(work_dir), "encoder": {}}), tmp_path / "other")
+
+
+def test_a_worker_that_never_appears_is_named(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(ConfigError, match=r"TF_CONFIG: expected \{.*, got nothing"):
+        read_cluster()
+    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}')
+    with pytest.raises(ConfigError, match="an index below 1"):
+        read_cluster()
+    # Port 1 of the loopback answers nobody.
+    with pytest.raises(TrainingError, match=r"worker 1 at 127.0.0.1:1 did not appear within 0.5 seconds"):
+        wait_for_workers(["127.0.0.1:0", "127.0.0.1:1"], 0, 0.5)
+
+
+def test_paths_of_checkpoints_are_found(tmp_path: pathlib.Path, data):
+    """What a killed process leaves half written is no checkpoint, and goes."""
+    run = start(make_config(data), tmp_path / "run")
+    half = tmp_path / "run" / "checkpoints" / ".step-00000004.abc.part"
+    half.mkdir(parents=True)
+    (half / "model.safetensors").write_bytes(b"x")
+    assert run.work_dir.saved() == {}
+    assert start(make_config(data), tmp_path / "run").progress.step == 0
+    assert not half.exists()

@@ -1,0 +1,95 @@
+"""Losses against their definitions, computed in NumPy."""
+
+import keras
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from keras_bert.errors import ConfigError
+from keras_bert.training import (
+    CosineSimilarityLoss,
+    MultipleNegativesRankingLoss,
+    SmoothedCrossEntropy,
+    balanced_class_weights,
+)
+
+seeds = st.integers(0, 2**31)
+
+
+def log_softmax(x):
+    x = x.astype("float64") - x.max(-1, keepdims=True)
+    return x - np.log(np.exp(x).sum(-1, keepdims=True))
+
+
+def unit(x):
+    return x / np.linalg.norm(x, axis=-1, keepdims=True)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, st.integers(1, 9), st.booleans())
+def test_contrastive_is_cross_entropy_of_cosines(seed, pairs, symmetric):
+    vectors = np.random.default_rng(seed).normal(size=(2 * pairs, 5)).astype("float32")
+    first, second = unit(vectors[::2].astype("float64")), unit(vectors[1::2].astype("float64"))
+    logits = 20 * first @ second.T
+    expected = -np.diag(log_softmax(logits)).mean()
+    if symmetric:
+        expected = (expected - np.diag(log_softmax(logits.T)).mean()) / 2
+    loss = MultipleNegativesRankingLoss(symmetric=symmetric)
+    got = float(loss(np.zeros(2 * pairs, "float32"), vectors))
+    assert got == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+@settings(max_examples=25, deadline=None)
+@given(seeds, st.integers(1, 9))
+def test_cosine_is_the_squared_difference(seed, pairs):
+    generator = np.random.default_rng(seed)
+    vectors = generator.normal(size=(2 * pairs, 5)).astype("float32")
+    scores = generator.uniform(-1, 1, pairs).astype("float32")
+    cosines = (unit(vectors[::2]) * unit(vectors[1::2])).sum(-1)
+    got = float(CosineSimilarityLoss()(np.repeat(scores, 2), vectors))
+    assert got == pytest.approx(((cosines - scores) ** 2).mean(), rel=1e-4, abs=1e-6)
+
+
+@settings(max_examples=40, deadline=None)
+@given(seeds, st.floats(0, 0.9), st.booleans(), st.booleans())
+def test_smoothed_cross_entropy(seed, smoothing, weighted, by_token):
+    generator = np.random.default_rng(seed)
+    shape = (3, 4) if by_token else (6,)
+    logits = generator.normal(size=(*shape, 5)).astype("float32") * 3
+    targets = generator.integers(0, 5, shape)
+    targets[generator.random(shape) < 0.3] = -100
+    weights = generator.uniform(0, 2, 5) if weighted else np.ones(5)
+    counted = targets != -100
+    smoothed = (1 - smoothing) * np.eye(5)[targets[counted]] + smoothing / 5
+    losses = -(smoothed * log_softmax(logits[counted])).sum(-1) * weights[targets[counted]]
+    expected = losses.sum() / max(counted.sum(), 1)
+    loss = SmoothedCrossEntropy(smoothing, weights if weighted else None)
+    assert float(loss(targets, logits)) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_without_comforts_it_is_keras_s_own():
+    logits, targets = np.random.default_rng(0).normal(size=(8, 3)).astype("float32"), np.arange(8) % 3
+    expected = float(keras.losses.SparseCategoricalCrossentropy(from_logits=True)(targets, logits))
+    assert float(SmoothedCrossEntropy()(targets, logits)) == pytest.approx(expected, rel=1e-6)
+
+
+def test_balanced_weights_are_scikit_learn_s():
+    utils = pytest.importorskip("sklearn.utils.class_weight")
+    targets = np.array([0, 0, 0, 2, 1, 0, 2, -100])
+    expected = utils.compute_class_weight("balanced", classes=np.arange(3), y=targets[:-1])
+    assert balanced_class_weights(targets, 3) == pytest.approx(expected.tolist())
+    assert balanced_class_weights(np.array([0, 2]), 3) == [1.0, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("loss", [SmoothedCrossEntropy(0.1, [1.0, 2.0]), MultipleNegativesRankingLoss(10, True)])
+def test_losses_are_saved_with_models(loss):
+    again = keras.losses.deserialize(keras.losses.serialize(loss))
+    assert again.get_config() == loss.get_config()
+
+
+def test_values_out_of_range_are_named():
+    with pytest.raises(ConfigError, match="label_smoothing"):
+        SmoothedCrossEntropy(1.0)
+    with pytest.raises(ConfigError, match="class_weights"):
+        SmoothedCrossEntropy(class_weights=[1.0, -1.0])

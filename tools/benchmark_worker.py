@@ -1,0 +1,141 @@
+"""One model file in one runtime, in a process of its own: `python benchmark_worker.py RUNTIME FILE THREADS`.
+
+Answers requests (one JSON a line: `length` in tokens, `runs`) with the seconds of each run and the peak memory. It
+imports nothing but the runtime and numpy, so that cold start and memory are the runtime's.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+# File suffix -> name of a runtime -> the module that it needs.
+RUNTIMES = {
+    ".tflite": {"litert": "ai_edge_litert"},
+    ".onnx": {"onnxruntime": "onnxruntime", "openvino": "openvino"},
+}
+_TOKEN = 100  # any id that every vocabulary has
+_FIRST_LENGTH = 20
+
+Call = Callable[[], Any]
+
+
+def summary(tokens: int, seconds: Sequence[float]) -> dict[str, float]:
+    """Quantiles of the runs of one length, in seconds, and tokens a second at the median."""
+    ordered = sorted(seconds)
+    p50, p90, p99 = (ordered[min(len(ordered) - 1, int(q * len(ordered)))] for q in (0.5, 0.9, 0.99))
+    return {"tokens": tokens, "p50": p50, "p90": p90, "p99": p99, "tokens_per_second": tokens / p50}
+
+
+def open_litert(path: str, threads: int) -> Callable[[int], Call]:
+    """A .tflite file: its first signature, resized where its length is dynamic."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter
+
+    interpreter = Interpreter(model_path=path, num_threads=threads)
+    details = interpreter.get_input_details()
+    dynamic = all(-1 in one["shape_signature"] for one in details)
+
+    def prepare(length: int) -> Call:
+        fixed = int(details[0]["shape"][1])
+        if not dynamic and length > fixed:
+            raise ValueError(f"the file has a fixed length of {fixed} tokens, and {length} were asked for")
+        for one in details:
+            shape = [1, length] if dynamic else one["shape"].tolist()
+            if dynamic:
+                interpreter.resize_tensor_input(one["index"], shape)
+        interpreter.allocate_tensors()
+        for one in details:
+            name = one["name"].rpartition(":")[0] or one["name"]
+            value = np.zeros([1, length] if dynamic else one["shape"], np.int32)
+            value[:, :length] = 0 if "segment" in name else 1 if "mask" in name else _TOKEN
+            interpreter.set_tensor(one["index"], value)
+        return interpreter.invoke
+
+    return prepare
+
+
+def open_onnxruntime(path: str, threads: int) -> Callable[[int], Call]:
+    """An .onnx file in ONNX Runtime on the CPU, one thread pool of `threads`."""
+    import onnxruntime
+
+    settings = onnxruntime.SessionOptions()
+    settings.intra_op_num_threads = threads
+    settings.inter_op_num_threads = 1
+    # Threads that spin between calls would take the cores from the other contestants' turns.
+    settings.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(path, settings, providers=["CPUExecutionProvider"])
+    names = {one.name: "int32" if "int32" in one.type else "int64" for one in session.get_inputs()}
+
+    def prepare(length: int) -> Call:
+        feed = onnx_inputs(names, length)
+        return lambda: session.run(None, feed)
+
+    return prepare
+
+
+def open_openvino(path: str, threads: int) -> Callable[[int], Call]:
+    """An .onnx file in OpenVINO, compiled for latency."""
+    import openvino
+
+    core = openvino.Core()
+    settings = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+    compiled = core.compile_model(core.read_model(path), "CPU", settings)
+    request = compiled.create_infer_request()
+    names = {one.any_name: "int32" if "32" in str(one.element_type) else "int64" for one in compiled.inputs}
+
+    def prepare(length: int) -> Call:
+        feed = onnx_inputs(names, length)
+        return lambda: request.infer(feed, share_inputs=True, share_outputs=True)
+
+    return prepare
+
+
+def onnx_inputs(names: dict[str, str], length: int) -> dict[str, Any]:
+    """Arrays [1, length] for inputs by name: a mask of ones, segments of zeros, token ids."""
+    import numpy as np
+
+    values = {name: 1 if "mask" in name else 0 if "type" in name or "segment" in name else _TOKEN for name in names}
+    return {name: np.full((1, length), values[name], dtype) for name, dtype in names.items()}
+
+
+def _peak_bytes() -> int | None:
+    """Linux alone tells the peak of this very program."""
+    try:
+        with open("/proc/self/status") as status:
+            return 1024 * next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
+    except OSError:
+        return None
+
+
+def main() -> None:
+    """Serve until standard input ends."""
+    runtime, path, threads = sys.argv[1:]
+    began = time.perf_counter()
+    prepare = {"litert": open_litert, "onnxruntime": open_onnxruntime, "openvino": open_openvino}[runtime](
+        path, int(threads)
+    )
+    prepare(_FIRST_LENGTH)()
+    print(json.dumps({"cold_start": time.perf_counter() - began}), flush=True)
+    length, call = 0, None
+    for line in sys.stdin:
+        request = json.loads(line)
+        seconds = []
+        if request["runs"]:
+            if request["length"] != length or call is None:
+                length, call = request["length"], prepare(request["length"])
+                for _ in range(3):
+                    call()
+            call()  # after the others' turn: caches and clocks come back
+            for _ in range(request["runs"]):
+                start = time.perf_counter()
+                call()
+                seconds.append(time.perf_counter() - start)
+        print(json.dumps({"seconds": seconds, "peak_bytes": _peak_bytes()}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""What `keras-bert finetune` is made of: options, callbacks, one training, several seeds."""

@@ -1,0 +1,75 @@
+"""Options of `keras-bert finetune` that say how a model is trained."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+
+from .. import options as shared
+
+PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
+
+
+def share(*, below_one: bool = True, above_zero: bool = False) -> Callable[[str], float]:
+    """An argparse type: a number from 0 to 1; `below_one` and `above_zero` leave out the ends."""
+
+    def parse(text: str) -> float:
+        value = float(text)
+        if not 0 <= value <= 1 or (below_one and value == 1) or (above_zero and value == 0):
+            raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
+        return value
+
+    parse.__name__ = "number"
+    return parse
+
+
+def add_training_options(parser: argparse.ArgumentParser) -> None:
+    """Epochs, optimizer, loss and everything else that shapes the training."""
+    group = parser.add_argument_group("training")
+    group.add_argument("--epochs", type=shared.positive(int), default=3)
+    group.add_argument("--batch-size", type=shared.positive(int), default=32)
+    group.add_argument("--learning-rate", type=shared.positive(float), default=5e-5, help="peak (default 5e-5)")
+    group.add_argument(
+        "--warmup", type=share(below_one=False), default=0.1, help="share of the steps it rises (default 0.1)"
+    )
+    group.add_argument("--weight-decay", type=float, default=0.01)
+    group.add_argument(
+        "--average", type=share(), default=0.1, help="average weights over this share of the steps (0.1)"
+    )
+    group.add_argument(
+        "--layer-decay",
+        type=share(below_one=False, above_zero=True),
+        default=1.0,
+        help="each layer learns at this factor of the rate of the one above it (default 1)",
+    )
+    group.add_argument(
+        "--unfreeze",
+        type=share(),
+        default=0.0,
+        help="layers join in one by one from the head down over this share of the steps (default 0: all at once)",
+    )
+    group.add_argument(
+        "--accumulate", type=shared.positive(int), default=1, metavar="N", help="add up the gradients of N batches"
+    )
+    group.add_argument(
+        "--patience", type=shared.positive(int), metavar="N", help="stop after N epochs worse than the best"
+    )
+    group.add_argument("--label-smoothing", type=share(), default=0.0)
+    group.add_argument(
+        "--class-weights",
+        metavar="WEIGHTS",
+        help="'balanced', or LABEL=WEIGHT pairs parted by commas; the others weigh 1",
+    )
+    group.add_argument("--precision", choices=PRECISIONS, default="float32", help="default: float32")
+    group.add_argument("--seed", type=int, default=0)
+    group.add_argument(
+        "--seeds",
+        type=shared.positive(int),
+        default=1,
+        metavar="N",
+        help="train N times, with --seed and those after it; tell mean and deviation, keep the best",
+    )
+    group.add_argument("--resume", action="store_true", help="go on where an interrupted run into OUT stopped")
+    group.add_argument("--tensorboard", metavar="DIR", help="write losses and scores for TensorBoard")
+    group.add_argument("--mirrored", action="store_true", help="one copy of the model on each GPU of this machine")
+    group.add_argument("--new-head", action="store_true", help="leave the checkpoint's own head unread")

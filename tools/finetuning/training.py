@@ -1,0 +1,175 @@
+"""One training: from a checkpoint and data to the best epoch in a folder."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable
+from typing import Any
+
+import keras
+
+import keras_bert as kb
+from keras_bert.errors import DataError, KerasBertError
+
+from .. import options as shared
+from ..progress import FitProgress, progress_bar
+from ..tasks import Evaluation, TaskAdapter
+from .callbacks import BestEpoch, Patience, TrainingState
+
+# Options that do not change what is learned: a resumed run may have others.
+_FREE = ("resume", "output", "tensorboard", "seeds", "test", "plots", "seed", "job")
+
+
+@dataclasses.dataclass(frozen=True)
+class Splits:
+    """The data of a run; `test` may be None."""
+
+    train: Any
+    dev: Any
+    test: Any
+
+
+@dataclasses.dataclass(frozen=True)
+class Trained:
+    """What came out of one training.
+
+    Attributes:
+        seed: its seed. output: the folder with the best epoch. epoch: that epoch, from 1.
+        dev: its scores. test: what it does on the test set, or None.
+        history: loss and scores, epoch by epoch. truncated, notes: about the training examples.
+        parameters: of the model. seconds: of training, not of testing.
+    """
+
+    seed: int
+    output: pathlib.Path
+    epoch: int
+    dev: dict[str, float]
+    test: Evaluation | None
+    history: list[dict[str, float]]
+    truncated: int
+    notes: list[str]
+    parameters: int
+    seconds: float
+
+    @property
+    def scores(self) -> dict[str, dict[str, float]]:
+        """Metrics by split."""
+        return {"dev": self.dev, **({"test": self.test.scores} if self.test else {})}
+
+
+def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: int, output: pathlib.Path) -> Trained:
+    """Train with one seed, keep the best epoch in `output`, score it on the test set.
+
+    Raises:
+        KerasBertError: data, checkpoint or options that do not fit.
+    """
+    started = time.time()
+    keras.utils.set_random_seed(seed)
+    with _devices(options):
+        model, max_length = open_model(task, data.train, options)
+        examples = task.training_examples(model, data.train, max_length, options)
+        steps = options.epochs * examples.num_batches(options.batch_size)
+        model.compile(_optimizer(model, options, steps), **task.compile_arguments(model, examples, options))
+    best = BestEpoch(lambda model: evaluate(task, model, data.dev, max_length, lambda _: None).scores, output)
+    settings = {name: value for name, value in vars(options).items() if name not in _FREE} | {"seed": seed}
+    state = TrainingState(output / ".training", best, settings)
+    if options.resume:
+        state.restore(model)
+    else:
+        state.remove()
+    if state.epoch < options.epochs and not state.stopped:
+        dataset = examples.dataset(model.config, batch_size=options.batch_size, seed=seed, first_epoch=state.epoch)
+        model.fit(
+            dataset,
+            epochs=options.epochs,
+            initial_epoch=state.epoch,
+            shuffle=False,
+            verbose=0,
+            callbacks=_callbacks(options, best, state, steps, seed),
+        )
+    seconds = time.time() - started
+    parameters = model.count_params()
+    tested = None
+    if data.test:
+        model = task.model_class_of(output).from_pretrained(output)
+        with progress_bar("evaluating", len(data.test)) as advance:
+            tested = evaluate(task, model, data.test, max_length, advance)
+    state.remove()
+    return Trained(
+        seed, output, best.epoch, best.scores, tested, state.history, examples.truncated, examples.notes, parameters,
+        round(seconds, 1),
+    )  # fmt: skip
+
+
+def open_model(task: TaskAdapter, train_data: Any, options: argparse.Namespace) -> tuple[Any, int]:
+    """The model to train, and the longest input in tokens.
+
+    Raises:
+        KerasBertError: it has no tokenizer, or the checkpoint cannot be read.
+    """
+    checkpoint = shared.checkpoint_path(options.checkpoint)
+    arguments = task.model_arguments(train_data, options)
+    if options.precision != "float32":
+        arguments["dtype"] = options.precision
+    model = task.model_class.from_pretrained(checkpoint, new_head=options.new_head, **arguments)
+    if model.tokenizer is None:
+        raise DataError(f"{checkpoint} holds no tokenizer: expected tokenizer.json or its vocabulary files")
+    model = task.prepare(model, options)
+    return model, min(options.max_length or task.max_length, model.config.max_positions)
+
+
+def evaluate(task: TaskAdapter, model: Any, data: Any, max_length: int, on_item: Callable[[int], None]) -> Evaluation:
+    """Scores of a model on labelled data."""
+    predictions = task.predict(model, data, batch_size=64, max_length=max_length, on_item=on_item)
+    return task.evaluate(predictions, data, model)
+
+
+def _devices(options: argparse.Namespace) -> Any:
+    """The scope of `MirroredStrategy` where it is asked for."""
+    if not options.mirrored:
+        return contextlib.nullcontext()
+    import tensorflow as tf
+
+    strategy = tf.distribute.MirroredStrategy()
+    if options.batch_size < strategy.num_replicas_in_sync:
+        raise KerasBertError(
+            f"--batch-size {options.batch_size} leaves nothing for some of the {strategy.num_replicas_in_sync} devices"
+        )
+    return strategy.scope()
+
+
+def _optimizer(model: Any, options: argparse.Namespace, steps: int) -> keras.optimizers.Optimizer:
+    return kb.fine_tuning_optimizer(
+        model,
+        options.learning_rate,
+        steps=steps,
+        warmup=options.warmup,
+        weight_decay=options.weight_decay,
+        average=options.average,
+        layer_decay=options.layer_decay,
+        unfreeze=options.unfreeze,
+        accumulate=options.accumulate,
+    )
+
+
+def _callbacks(
+    options: argparse.Namespace, best: BestEpoch, state: TrainingState, steps: int, seed: int
+) -> list[keras.callbacks.Callback]:
+    callbacks: list[keras.callbacks.Callback] = []
+    if options.average:
+        averaged = keras.callbacks.SwapEMAWeights(swap_on_epoch=True)
+        # The state of an epoch's end has the average in the model and the trained weights beside it.
+        averaged._ema_weights_in_model = state.epoch > 0
+        callbacks.append(averaged)
+    callbacks.append(best)
+    if options.patience:
+        callbacks.append(Patience(best, options.patience))
+    if options.tensorboard:
+        folder = pathlib.Path(options.tensorboard)
+        callbacks.append(keras.callbacks.TensorBoard(folder / f"seed-{seed}" if options.seeds > 1 else folder))
+    done = steps // options.epochs * state.epoch
+    return [*callbacks, state, FitProgress(steps, done)]

@@ -1,0 +1,86 @@
+"""Any configuration made small enough to run in a minute, and text to run it on."""
+
+from __future__ import annotations
+
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from keras_bert.config import PRESETS
+from keras_bert.data.preparation import PreparationSettings, prepare
+from keras_bert.errors import ConfigError
+from keras_bert.tokenizers.tokenizer import Kind
+from keras_bert.tokenizers.training import train_tokenizer
+
+_KINDS: dict[str, Kind] = {"bert": "wordpiece", "distilbert": "wordpiece", "roberta": "bpe", "albert": "unigram"}
+_VOCABULARY = 400
+_SENTENCES_A_DOCUMENT = 12
+
+
+def shrink(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The sections of a configuration with a tiny model and six steps; what makes the run what it is (objective,
+    masking, optimizer, accumulation, precision, strategy) stays.
+
+    Raises:
+        ConfigError: no preset says what kind of model it is.
+    """
+    values = {name: dict(section) for name, section in values.items()}
+    model = values.setdefault("model", {})
+    preset = PRESETS.get(model.get("preset", ""))
+    if preset is None:
+        raise ConfigError(f"--smoke needs model.preset, one of {', '.join(PRESETS)}; got {model.get('preset')!r}")
+    encoder = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size": 64, "max_positions": 64}
+    if preset.embedding_size != preset.hidden_size:
+        encoder["embedding_size"] = 16
+    kept = {name: value for name, value in model.get("encoder", {}).items() if name.endswith("dropout")}
+    values["model"] = {"preset": model["preset"], "encoder": {**kept, **encoder}}
+    training, optimizer = values.setdefault("training", {}), values.setdefault("optimizer", {})
+    accumulates = 0 < training.get("micro_batch_size", 0) < training.get("batch_size", 0)
+    training.update(steps=6, batch_size=8, micro_batch_size=2 if accumulates else 0, steps_per_call=2)
+    optimizer["warmup_steps"] = min(optimizer.get("warmup_steps", 0), 2)
+    examples = values.setdefault("examples", {})
+    examples.update(sequence_length=32, max_predictions=5)
+    values.setdefault("data", {})["lanes"] = 2
+    for name, section in (
+        ("evaluation", {"every": 3, "batches": 2, "batch_size": 0}),
+        ("checkpoint", {"every": 3}),
+        ("logging", {"every": 1}),
+    ):
+        values[name] = {**values.get(name, {}), **section}
+    return values
+
+
+def make_smoke_data(values: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
+    """Shards for the preset's family from the demo's sentences, in `folder`; what is there already is kept.
+
+    Raises:
+        ConfigError: several machines, which would all write it.
+    """
+    if values.get("distribution", {}).get("strategy") == "multi_worker":
+        raise ConfigError("--smoke on several machines needs --data: a folder of shards that all of them see")
+    sentences = _demo_sentences()
+    texts = [
+        "\n".join(sentences[start : start + _SENTENCES_A_DOCUMENT])
+        for start in range(0, len(sentences), _SENTENCES_A_DOCUMENT)
+    ]
+    family = PRESETS[values["model"]["preset"]].family
+    tokenizer = train_tokenizer(_KINDS[family], lambda: iter(texts), _VOCABULARY)
+    held_out = len(texts) // 5
+    folders = {}
+    for name, part in (("train", texts[held_out:]), ("held-out", texts[:held_out])):
+        source = folder / f"{name}-text"
+        source.mkdir(parents=True, exist_ok=True)
+        files = []
+        for number, text in enumerate(part):
+            files.append(source / f"{number:03d}.txt")
+            files[-1].write_text(text + "\n", encoding="utf-8")
+        prepare(files, tokenizer, folder / name, PreparationSettings(num_shards=2), workers=1)
+        folders[name] = str(folder / name)
+    data = {**values.get("data", {}), "folder": folders["train"], "evaluation": folders["held-out"]}
+    return {**values, "data": data}
+
+
+def _demo_sentences() -> list[str]:
+    table = pathlib.Path(__file__).parent / "demo_data" / "train.tsv"
+    rows = table.read_text(encoding="utf-8").splitlines()[1:]
+    return [row.split("\t")[0] for row in rows]
