@@ -3,6 +3,7 @@
 Give the folder that holds the data sets' folders, as their authors publish them (sentiment-mr: train/dev/test.tsv;
 pair-snli, topic-banking77: train and test; ner-ncbi-disease, ner-wnut17: CoNLL columns; qa-new-wiki: SQuAD JSON). Runs
 that are done are read from their report, and interrupted ones go on, so the script can be stopped and started again.
+Other settings (--set-option, last on the line, adds options of finetune) need another --work-dir.
 
   python benchmarks/finetuning.py DATA --sets topic-banking77 ner-wnut17 --work-dir runs
   (about 10 to 40 minutes a set and seed on 2 cores; --rows 200 for a trial)
@@ -13,6 +14,7 @@ that are done are read from their report, and interrupted ones go on, so the scr
 from __future__ import annotations
 
 import argparse
+import csv
 import dataclasses
 import json
 import pathlib
@@ -108,7 +110,7 @@ def one_set(options: argparse.Namespace, name: str) -> dict:
 
 
 def shortened(options: argparse.Namespace, path: pathlib.Path) -> pathlib.Path:
-    """The file, or its beginning for a trial: lines up to a blank one in columns, one article's worth in JSON."""
+    """The file, or a part of it for a trial: its beginning, in CSV every so many rows."""
     if not options.rows:
         return path
     target = options.work_dir / "short" / path.parent.name / path.name
@@ -121,7 +123,10 @@ def shortened(options: argparse.Namespace, path: pathlib.Path) -> pathlib.Path:
         ][: max(2, options.rows // 10)]
         target.write_text(json.dumps(content), "utf-8")
     elif path.suffix == ".csv":
-        target.write_text("".join(text.splitlines(keepends=True)[: options.rows]), "utf-8")
+        # Sorted by class: rows from all over the file.
+        with path.open(encoding="utf-8", newline="") as source, target.open("w", encoding="utf-8", newline="") as file:
+            header, *records = csv.reader(source)
+            csv.writer(file).writerows([header, *records[:: max(1, len(records) // options.rows)]])
     else:
         lines = text.splitlines(keepends=True)
         end = next((i for i in range(options.rows, len(lines)) if not lines[i].strip()), options.rows)
