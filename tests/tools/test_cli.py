@@ -119,7 +119,7 @@ def test_the_command_itself(tmp_path):
     assert missing.stderr == "error: nowhere is not a directory; expected one with a checkpoint\n"
     unknown = call("paint")
     assert unknown.returncode == 2
-    assert unknown.stderr.startswith("error: no job 'paint'; expected one of finetune, ")
+    assert unknown.stderr.startswith("error: no job 'paint'; expected one of pretrain, finetune, ")
     assert "usage: keras-bert JOB" in call().stdout
     assert "example:" in call("finetune", "--help").stdout
     assert not list(pathlib.Path(tmp_path).iterdir())
