@@ -37,6 +37,8 @@ setup(
     install_requires=[
         "tensorflow>=2.18",
         "keras>=3.8",
+        # `tf.summary` needs it, and TensorFlow 2.21 no longer brings it.
+        "tensorboard>=2.18",
         "tokenizers>=0.20",
         "safetensors>=0.4",
         # Checksums of TFRecords without importing TensorFlow, whose 700 MB every worker process would pay.

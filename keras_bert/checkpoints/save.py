@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from ..errors import CheckpointError
 from ..files import atomic_directory, atomic_write_json
 from ..models.families import get_family
 from .config_json import write_config
@@ -17,7 +18,11 @@ from .sentence import write_pooling
 
 
 def save(model: Any, path: str | os.PathLike[str], *, tokenizer: Any = None) -> None:
-    """Write config.json, model.safetensors and the tokenizer of an `Encoder` or a task model, whole or not at all."""
+    """Write config.json, model.safetensors and the tokenizer of an `Encoder` or a task model, whole or not at all.
+
+    Raises:
+        CheckpointError: the encoder has weights that its family's checkpoints have no name for.
+    """
     config = model.config
     family = get_family(config.family)
     task = getattr(model, "task", "encoder")
@@ -25,7 +30,14 @@ def save(model: Any, path: str | os.PathLike[str], *, tokenizer: Any = None) -> 
     encoder = getattr(model, "encoder", model)
     architecture = family.architectures.get(task, family.architectures["masked_lm"])
     prefix = "" if architecture == family.architectures["encoder"] else names.prefix
-    tensors = {prefix + slot.name: _values(slot) for slot in encoder_slots(encoder, names, HUGGINGFACE)}
+    slots = encoder_slots(encoder, names, HUGGINGFACE)
+    named = {id(slot.variable) for slot in slots}
+    lost = [v.path for v in encoder.weights if id(v) not in named and "seed_generator" not in v.path]
+    if lost:
+        raise CheckpointError(
+            f"cannot save to {path}: checkpoints of the family {family.name} have no name for {', '.join(lost)}"
+        )
+    tensors = {prefix + slot.name: _values(slot) for slot in slots}
     if encoder is not model:
         task_names = head_slots(model, names, HUGGINGFACE)
         tensors.update({slot.name: _values(slot) for slot in task_names})

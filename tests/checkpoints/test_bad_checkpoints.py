@@ -314,3 +314,11 @@ def test_a_tensor_of_another_file_format(tmp_path):
     copy_checkpoint(MLM, tmp_path)
     save_file({}, tmp_path / "model.safetensors")
     refuse(tmp_path, "missing embeddings.word_embeddings.weight [48, 16]", "more")
+
+
+def test_weights_without_a_name_are_not_dropped(tmp_path):
+    """BERT's checkpoints know no embedding projection."""
+    encoder = kb.Encoder(TINY["bert"].replace(embedding_size=8))
+    with pytest.raises(CheckpointError, match=r"family bert have no name for .*projection/kernel"):
+        encoder.save_pretrained(tmp_path / "lost")
+    assert not (tmp_path / "lost").exists()
