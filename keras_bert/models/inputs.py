@@ -122,7 +122,7 @@ def _checked_batches(config: EncoderConfig, batches: Any) -> Any:
             checked = tf.nest.map_structure(tf.identity, batch)
         return checked if len(batch) > 1 else checked[0]
 
-    return batches.map(check)
+    return batches.map(check).prefetch(tf.data.AUTOTUNE)
 
 
 def jit_default() -> bool:
