@@ -21,10 +21,10 @@ from typing import Any
 import keras
 
 from keras_bert.errors import KerasBertError
+from keras_bert.models.structure import keep_layers, spread_layers
 
 from . import options as shared
 from .compression.job import Job, add_data_options, finish, open_job, require
-from .compression.structure import keep_layers, spread_layers
 from .compression.training import (
     add_loss_options,
     add_training_options,

@@ -28,6 +28,7 @@ import numpy as np
 
 import keras_bert as kb
 from keras_bert.data import batched_dataset
+from keras_bert.models.structure import keep_layers, keep_tokens, prune_structure, spread_layers
 
 from . import options as shared
 from .compression import masks
@@ -35,7 +36,6 @@ from .compression.corpus import read_corpus, task_texts
 from .compression.importance import measure_importance, most_important
 from .compression.job import Job, add_data_options, finish, open_job, require
 from .compression.movement import MovementScores
-from .compression.structure import keep_layers, keep_tokens, prune_structure, spread_layers
 from .compression.training import add_loss_options, add_training_options, losses_from, settings_from, train
 from .compression.vocabulary import trim_vocabulary
 

@@ -11,11 +11,16 @@ from keras_bert.data.preparation import PreparationSettings, prepare
 from keras_bert.data.shards import MANIFEST
 from keras_bert.errors import ConfigError
 from keras_bert.files import atomic_write_text
+from keras_bert.models import Encoder, MaskedLanguageModel
+from keras_bert.tokenizers import Tokenizer
 from keras_bert.tokenizers.tokenizer import Kind
 from keras_bert.tokenizers.training import train_tokenizer
 
 _KINDS: dict[str, Kind] = {"bert": "wordpiece", "distilbert": "wordpiece", "roberta": "bpe", "albert": "unigram"}
 _VOCABULARY = 400
+_TINY = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size": 64, "max_positions": 64}
+# Whose shape, made tiny, a teacher has.
+_TEACHER = "bert_mini_uncased"
 _SENTENCES_A_DOCUMENT = 12
 
 
@@ -28,14 +33,20 @@ def shrink(values: Mapping[str, Any]) -> dict[str, Any]:
     """
     values = {name: dict(section) for name, section in values.items()}
     model = values.setdefault("model", {})
-    preset = PRESETS.get(model.get("preset", ""))
+    distillation = values.setdefault("distillation", {})
+    from_layers = distillation.get("layers", 0) > 0
+    preset = PRESETS[_TEACHER] if from_layers else PRESETS.get(model.get("preset", ""))
     if preset is None:
         raise ConfigError(f"--smoke needs model.preset, one of {', '.join(PRESETS)}; got {model.get('preset')!r}")
-    encoder = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size": 64, "max_positions": 64}
+    encoder = dict(_TINY)
     if preset.embedding_size != preset.hidden_size:
         encoder["embedding_size"] = 16
     kept = {name: value for name, value in model.get("encoder", {}).items() if name.endswith("dropout")}
-    values["model"] = {"preset": model["preset"], "encoder": {**kept, **encoder}}
+    if from_layers:  # the teacher has the shape
+        values["model"] = {"encoder": kept}
+        distillation["layers"] = 2
+    else:
+        values["model"] = {"preset": model["preset"], "encoder": {**kept, **encoder}}
     training, optimizer = values.setdefault("training", {}), values.setdefault("optimizer", {})
     accumulates = 0 < training.get("micro_batch_size", 0) < training.get("batch_size", 0)
     training.update(steps=6, batch_size=8, micro_batch_size=2 if accumulates else 0, steps_per_call=2)
@@ -53,19 +64,36 @@ def shrink(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def make_smoke_data(values: Mapping[str, Any], folder: pathlib.Path) -> dict[str, Any]:
-    """Shards for the preset's family from the demo's sentences, in `folder`; those that are there already stay.
+    """Shards for the preset's family from the demo's sentences, in `folder`, and a teacher where one is needed; those
+    that are there already stay.
 
     Raises:
         ConfigError: several machines, which would all write it.
     """
     if values.get("distribution", {}).get("strategy") == "multi_worker":
         raise ConfigError("--smoke on several machines needs --data: a folder of shards that all of them see")
-    family = PRESETS[values["model"]["preset"]].family
+    distillation = values.get("distillation", {})
+    needs_teacher = distillation.get("layers", 0) > 0 and not distillation.get("teacher")
+    family = PRESETS[values["model"].get("preset", _TEACHER)].family
     places = {name: folder / family / name for name in ("train", "held-out")}
     if not all((place / MANIFEST).exists() for place in places.values()):
         _write_shards(family, places)
     data = {**values.get("data", {}), "folder": str(places["train"]), "evaluation": str(places["held-out"])}
+    if needs_teacher:
+        teacher = folder / family / "teacher"
+        if not (teacher / "config.json").exists():
+            _write_teacher(places["train"], teacher)
+        values = {**values, "distillation": {**distillation, "teacher": str(teacher)}}
     return {**values, "data": data}
+
+
+def _write_teacher(shards: pathlib.Path, folder: pathlib.Path) -> None:
+    """A BERT of four layers with random weights, for the tokenizer of the shards."""
+    tokenizer = Tokenizer.from_pretrained(shards)
+    config = PRESETS[_TEACHER].replace(
+        **{**_TINY, "num_layers": 4}, embedding_size=0, vocab_size=tokenizer.vocab_size, pad_token_id=tokenizer.pad_id
+    )
+    MaskedLanguageModel(Encoder(config.replace(pooler=False)), tokenizer=tokenizer).save_pretrained(folder)
 
 
 def _write_shards(family: str, places: Mapping[str, pathlib.Path]) -> None:

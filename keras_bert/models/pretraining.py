@@ -14,10 +14,14 @@ from .language import MaskedLanguageModel, PretrainingModel
 
 
 def pretraining_network(
-    model: PretrainingModel | MaskedLanguageModel, *, packed: bool = False, rematerialize: bool = False
+    model: PretrainingModel | MaskedLanguageModel,
+    *,
+    packed: bool = False,
+    rematerialize: bool = False,
+    hidden: bool = False,
 ) -> PretrainingNetwork:
     """The training network over `model`'s own variables; see `PretrainingNetwork`."""
-    return PretrainingNetwork(model, packed=packed, rematerialize=rematerialize)
+    return PretrainingNetwork(model, packed=packed, rematerialize=rematerialize, hidden=hidden)
 
 
 class PretrainingNetwork(keras.Model):
@@ -32,20 +36,27 @@ class PretrainingNetwork(keras.Model):
     `[batch, length]`, or where rows hold several texts (`packed`) `sequence_ids` `[batch, length]` (1, 2, ... one
     number a text, 0 padding) and `position_ids` `[batch, length]` (from 0 in each text). Others are passed over.
 
-    Outputs: `mlm_logits` `[batch, masked, vocab_size]` and `sentence_logits` `[batch, pairs, 2]`.
+    Outputs: `mlm_logits` `[batch, masked, vocab_size]`, `sentence_logits` `[batch, pairs, 2]` and, where asked for,
+    `sequence_output` `[batch, length, hidden_size]`.
 
     Args:
         packed: rows hold several texts, and no token sees another text's (block-diagonal attention).
         rematerialize: keep only what goes into each block and compute the rest again on the way back (Chen et al.
             2016): memory for one block instead of all, for a third more time.
+        hidden: the last hidden states of all tokens are wanted too, so the last block computes them all.
     """
 
     def __init__(
-        self, model: PretrainingModel | MaskedLanguageModel, *, packed: bool = False, rematerialize: bool = False
+        self,
+        model: PretrainingModel | MaskedLanguageModel,
+        *,
+        packed: bool = False,
+        rematerialize: bool = False,
+        hidden: bool = False,
     ) -> None:
         super().__init__(name="pretraining_network")
         self.model, self.config = model, model.config
-        self.packed, self.rematerialize = packed, rematerialize
+        self.packed, self.rematerialize, self.hidden = packed, rematerialize, hidden
         self.seeds = keras.random.SeedGenerator()
         self.built = True
 
@@ -85,17 +96,21 @@ class PretrainingNetwork(keras.Model):
         )
         keys = features["sequence_ids" if self.packed else "padding_mask"]
         bias = self._bias(keys, keys, encoder.embeddings.compute_dtype)
-        for number, index in enumerate(schedule[:-1], start=1):
+        whole = schedule if self.hidden else schedule[:-1]
+        for number, index in enumerate(whole, start=1):
             x = self._block(encoder.blocks[index], seed, number)(x, bias)
-        queries = ops.take_along_axis(x, ops.expand_dims(wanted, -1), axis=1)
-        bias = self._bias(ops.take_along_axis(keys, wanted, axis=1), keys, encoder.embeddings.compute_dtype)
-        x = self._block(encoder.blocks[schedule[-1]], seed, len(schedule))(x, bias, queries)
+        states, x = x, ops.take_along_axis(x, ops.expand_dims(wanted, -1), axis=1)
+        if not self.hidden:
+            bias = self._bias(ops.take_along_axis(keys, wanted, axis=1), keys, encoder.embeddings.compute_dtype)
+            x = self._block(encoder.blocks[schedule[-1]], seed, len(schedule))(states, bias, x)
 
         count = masked.shape[1]
         outputs = {"mlm_logits": self.model.head(x[:, :count], encoder.embeddings.token_table)}
         if self.model.sentence_head is not None:
             pooled = encoder.pooler(x[:, count:])
             outputs["sentence_logits"] = _with_seed(seed, len(schedule) + 1, self.model.sentence_head)(pooled)
+        if self.hidden:
+            outputs["sequence_output"] = states
         return outputs
 
     def _bias(self, queries: Any, keys: Any, dtype: str) -> Any:

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from typing import Any
 
@@ -103,57 +102,6 @@ def relation_loss(teacher: Any, student: Any, num_heads: int, padding_mask: Any)
     )
     divergence = ops.sum(ops.exp(own) * (own - other), axis=-1)
     return weighted_mean(ops.mean(divergence, axis=1), mask)
-
-
-@dataclasses.dataclass(frozen=True)
-class TripleLoss:
-    """DistilBERT's pretraining loss: soft labels, masked language model and cosine of the last hidden states.
-
-    The defaults are those of its published training (transformers, `research_projects/distillation`): 5, 2, 1 at
-    temperature 2.
-
-    Attributes:
-        soft, masked, cosine: weights of the three. temperature: of the soft labels.
-    """
-
-    soft: float = 5.0
-    masked: float = 2.0
-    cosine: float = 1.0
-    temperature: float = 2.0
-
-    def parts(
-        self,
-        *,
-        teacher_logits: Any,
-        student_logits: Any,
-        targets: Any,
-        target_weights: Any,
-        teacher_hidden: Any,
-        student_hidden: Any,
-        padding_mask: Any,
-    ) -> dict[str, Any]:
-        """`total` and its three parts before weighting: `soft`, `masked`, `cosine`.
-
-        Args:
-            teacher_logits, student_logits: at the masked places, [batch, predictions, vocab_size].
-            targets: the tokens that were there, int [batch, predictions]. target_weights: 1, or 0 for filling.
-            teacher_hidden, student_hidden: last hidden states [batch, length, width] of one width.
-            padding_mask: [batch, length].
-        """
-        likelihoods = ops.log_softmax(ops.cast(student_logits, "float32"), axis=-1)
-        targets = ops.expand_dims(ops.cast(targets, "int32"), -1)
-        chosen = ops.squeeze(ops.take_along_axis(likelihoods, targets, axis=-1), -1)
-        parts = {
-            "soft": soft_label_loss(teacher_logits, student_logits, self.temperature, target_weights),
-            "masked": weighted_mean(-chosen, target_weights),
-            "cosine": cosine_loss(teacher_hidden, student_hidden, padding_mask),
-        }
-        weighted = [getattr(self, name) * value for name, value in parts.items()]
-        return {"total": sum(weighted[1:], weighted[0]), **parts}
-
-    def __call__(self, **tensors: Any) -> Any:
-        """The weighted sum; arguments as for `parts`."""
-        return self.parts(**tensors)["total"]
 
 
 def _split_heads(x: Any, num_heads: int) -> Any:

@@ -9,20 +9,24 @@ from ..config import PRESETS
 from ..errors import ConfigError
 from ..models import Encoder, MaskedLanguageModel, PretrainingModel, get_family
 from .run_config import PRECISIONS, ModelSettings, RunConfig
+from .teacher import check_student, student_of
 from .vocabulary import extend_vocabulary
 
 # Fields that may differ from those of a checkpoint that a run starts from: its weights fit all the same.
 _FREE_FIELDS = ("hidden_dropout", "attention_dropout", "classifier_dropout")
 
 
-def initial_model(config: RunConfig, tokenizer: Any) -> Any:
+def initial_model(config: RunConfig, tokenizer: Any, teacher: MaskedLanguageModel | None = None) -> Any:
     """A `MaskedLanguageModel` (objective `mlm`) or a `PretrainingModel` (`nsp`, `sop`), with the data's tokenizer.
 
     Call it inside the strategy's scope.
 
+    Args:
+        teacher: whom it is to learn from.
+
     Raises:
         ConfigError: the family has no sentence objective, the sequences are longer than its positions, or a field
-            that a checkpoint fixes is changed.
+            that a checkpoint fixes is changed, or the model cannot learn from the teacher.
         CheckpointError, TokenizerError: the checkpoint cannot be read, or the data's tokenizer is not its own (new
             tokens apart).
     """
@@ -30,13 +34,18 @@ def initial_model(config: RunConfig, tokenizer: Any) -> Any:
     cls = MaskedLanguageModel if objective == "mlm" else PretrainingModel
     policy = PRECISIONS[config.training.precision]
     settings = config.model
-    if settings.init:
-        if fixed := sorted(set(settings.encoder) - set(_FREE_FIELDS)):
-            raise ConfigError(
-                f"model.encoder.{fixed[0]}: the checkpoint {settings.init} fixes it; free are {', '.join(_FREE_FIELDS)}"
-            )
+    from_layers = config.distillation.layers > 0
+    source = config.distillation.teacher if from_layers else settings.init
+    if source and (fixed := sorted(set(settings.encoder) - set(_FREE_FIELDS))):
+        raise ConfigError(
+            f"model.encoder.{fixed[0]}: the checkpoint {source} fixes it; free are {', '.join(_FREE_FIELDS)}"
+        )
+    if teacher is not None and from_layers:
+        model = student_of(teacher, config, tokenizer)
+        _check_shape(model.config, settings, "distillation.layers")
+    elif settings.init:
         model = cls.from_pretrained(settings.init, dtype=policy, **settings.encoder)
-        _check_shape(model.config, settings)
+        _check_shape(model.config, settings, "model.init")
         if model.tokenizer is None:
             model.tokenizer = tokenizer
             tokenizer.check_vocabulary(model.config.vocab_size)
@@ -53,20 +62,22 @@ def initial_model(config: RunConfig, tokenizer: Any) -> Any:
         _check_storable(model)
     if objective != "mlm" and model.sentence_head is None:
         raise ConfigError(f"examples.objective: expected mlm for the family {model.config.family}, got {objective!r}")
+    if teacher is not None:
+        check_student(model, teacher, config)
     length = config.examples.sequence_length
     if length > model.config.max_positions:
         raise ConfigError(f"examples.sequence_length: expected at most {model.config.max_positions}, got {length}")
     return model
 
 
-def _check_shape(found: Any, settings: ModelSettings) -> None:
-    """Raise ConfigError for a checkpoint that is not of the preset's shape."""
+def _check_shape(found: Any, settings: ModelSettings, key: str) -> None:
+    """Raise ConfigError for a model, from what `key` says, that is not of the preset's shape."""
     if not settings.preset:
         return
     for name in ("family", "hidden_size", "num_layers", "num_heads", "intermediate_size", "embedding_size"):
         expected, came = getattr(PRESETS[settings.preset], name), getattr(found, name)
         if expected != came:
-            raise ConfigError(f"model.init: expected the shape of {settings.preset}, {name} {expected}, got {came}")
+            raise ConfigError(f"{key}: expected the shape of {settings.preset}, {name} {expected}, got {came}")
 
 
 def _check_storable(model: Any) -> None:

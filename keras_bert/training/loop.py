@@ -16,7 +16,7 @@ from ..errors import ConfigError, TrainingError
 from ..models.pretraining import pretraining_network
 from .initial import initial_model
 from .monitor import Monitor, Records
-from .objectives import SUMS, evaluation_metrics, training_metrics
+from .objectives import LOSSES, SUMS, Objective
 from .optimizers import OPTIMIZERS
 from .run_config import RunConfig
 from .schedules import WarmupPolynomialDecay
@@ -24,6 +24,7 @@ from .signals import StopSignals
 from .state import Progress, read_evaluation, restore_state, save_state
 from .step import RESULTS, PretrainingStep
 from .strategies import Distribution, named_worker_errors
+from .teacher import TripleObjective, read_teacher
 from .work_dir import WorkDir
 
 
@@ -65,12 +66,22 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
     folder.check(config, fingerprint)
     keras.utils.set_random_seed(seed)
     with distribution.strategy.scope():
-        model = initial_model(config, data.tokenizer)
-        network = pretraining_network(model, packed=config.examples.pack, rematerialize=training.rematerialize)
+        objective, teacher = Objective(), None
+        if config.distillation.wanted:
+            teacher = read_teacher(config, data.tokenizer)
+            objective = TripleObjective(teacher, config)
+        model = initial_model(config, data.tokenizer, teacher)
+        network = pretraining_network(
+            model,
+            packed=config.examples.pack,
+            rematerialize=training.rematerialize,
+            hidden=objective.reads_hidden_states,
+        )
         step = PretrainingStep(
             network,
             _optimizer(config),
             distribution,
+            objective=objective,
             seed=seed,
             clip_norm=config.optimizer.clip_norm or None,
             loss_scaling=training.precision == "float16",
@@ -141,7 +152,7 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
                 _advance(progress, results, time.monotonic() - started)
                 records.advanced(progress.step)
                 if _due(progress.step, config.logging.every, total):
-                    latest = _record(progress, results[-1], time.monotonic() - clock)
+                    latest = _record(run, results[-1], time.monotonic() - clock)
                     records.trained(latest)
                     clock = time.monotonic()
                 progress.evaluation = None
@@ -186,7 +197,7 @@ def evaluate(run: Run, held_out: PretrainingData) -> dict[str, float]:
     with named_errors():
         for batch in dataset.take(settings.batches).as_numpy_iterator():
             sums += run.step.evaluate(batch)
-    return evaluation_metrics(sums)
+    return run.step.objective.evaluation_metrics(sums)
 
 
 def lanes_of(data: PretrainingData, most: int, batch_size: int, num_workers: int) -> int:
@@ -247,13 +258,14 @@ def _advance(progress: Progress, results: np.ndarray, seconds: float) -> None:
     progress.skipped += int(results[:, RESULTS.index("skipped")].sum())
 
 
-def _record(progress: Progress, last: np.ndarray, seconds: float) -> dict[str, float]:
+def _record(run: Run, last: np.ndarray, seconds: float) -> dict[str, float]:
     """The record of the steps since the last one; `seconds` is their time."""
+    progress = run.progress
     values = dict(zip(RESULTS, last.astype(np.float64).tolist(), strict=True))
     tokens = progress.pending[SUMS.index("tokens")]
     record = {
         "step": progress.step,
-        **training_metrics(np.asarray(progress.pending), progress.pending_steps),
+        **run.step.objective.training_metrics(np.asarray(progress.pending), progress.pending_steps),
         "learning_rate": values["learning_rate"],
         "gradient_norm": values["gradient_norm"],
         "loss_scale": values["loss_scale"],
@@ -271,18 +283,19 @@ def _check_finite(run: Run, results: np.ndarray, batches: list[dict[str, np.ndar
     Raises:
         TrainingError: naming the step and the shards of its examples.
     """
-    columns = [RESULTS.index(name) for name in ("mlm_loss", "sentence_loss", "gradient_norm")]
+    columns = [RESULTS.index(name) for name in (*LOSSES, "gradient_norm")]
     finite = np.isfinite(results[:, columns]).all(axis=1)
     if run.step.loss_scaling:
         finite |= results[:, RESULTS.index("loss_scale")] > 1.0
     if finite.all():
         return
     index = int(np.argmin(finite))
-    loss, pair_loss, norm = results[index, columns]
+    *parts, norm = results[index, columns]
+    loss = np.dot(run.step.objective.weights, parts)
     files = run.data.shard_files(batches[index]["example_ids"], run.lanes)
     saved = run.work_dir.saved()
     raise TrainingError(
-        f"step {run.progress.step + index + 1}: the loss is {loss + pair_loss}, the norm of its gradient {norm}; the "
+        f"step {run.progress.step + index + 1}: the loss is {loss}, the norm of its gradient {norm}; the "
         f"examples came from {', '.join(files)}. "
         + (f"The last checkpoint is {saved[max(saved)]}" if saved else "There is no checkpoint yet")
         + "; lower the learning rate, or look at the data"

@@ -12,6 +12,8 @@ from typing import Any
 from ..config import PRESETS
 from ..data.pretraining import PretrainingSettings
 from ..errors import ConfigError
+from .config_checks import known_keys, one_of, positive, require, typed
+from .distillation_settings import DistillationSettings
 from .optimizers import OPTIMIZERS
 from .strategies import STRATEGIES
 
@@ -30,9 +32,9 @@ class ModelSettings:
 
     Attributes:
         preset: a name of `PRESETS`, the model's shape. init: a checkpoint directory to start from, not at random;
-            where both are given it must have that shape.
-        encoder: fields of `EncoderConfig` to change, such as `num_layers`; with `init`, dropout rates alone.
-            The vocabulary's size and padding token are the tokenizer's.
+            where both are given it must have that shape. A student of a teacher's layers needs neither.
+        encoder: fields of `EncoderConfig` to change, such as `num_layers`; with `init`, or a teacher's layers, dropout
+            rates alone. The vocabulary's size and padding token are the tokenizer's.
     """
 
     preset: str = ""
@@ -40,8 +42,7 @@ class ModelSettings:
     encoder: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def check(self) -> None:
-        _require(bool(self.preset or self.init), "model", "a preset, or init", "neither")
-        _require(not self.preset or self.preset in PRESETS, "model.preset", f"one of {', '.join(PRESETS)}", self.preset)
+        require(not self.preset or self.preset in PRESETS, "model.preset", f"one of {', '.join(PRESETS)}", self.preset)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -59,7 +60,7 @@ class DataSettings:
     lanes: int = 8
 
     def check(self) -> None:
-        _positive(self, "data", "lanes")
+        positive(self, "data", "lanes")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,9 +87,9 @@ class TrainingSettings:
     seed: int = 0
 
     def check(self) -> None:
-        _positive(self, "training", "steps", "batch_size", "steps_per_call")
-        _require(self.micro_batch_size >= 0, "training.micro_batch_size", "0 or more", self.micro_batch_size)
-        _one_of("training.precision", self.precision, PRECISIONS)
+        positive(self, "training", "steps", "batch_size", "steps_per_call")
+        require(self.micro_batch_size >= 0, "training.micro_batch_size", "0 or more", self.micro_batch_size)
+        one_of("training.precision", self.precision, PRECISIONS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,12 +116,12 @@ class OptimizerSettings:
     bias_correction: bool = False
 
     def check(self) -> None:
-        _one_of("optimizer.name", self.name, OPTIMIZERS)
-        _positive(self, "optimizer", "learning_rate", "power", "epsilon")
+        one_of("optimizer.name", self.name, OPTIMIZERS)
+        positive(self, "optimizer", "learning_rate", "power", "epsilon")
         for name in ("warmup_steps", "weight_decay", "clip_norm", "end_learning_rate"):
-            _require(getattr(self, name) >= 0, f"optimizer.{name}", "0 or more", getattr(self, name))
+            require(getattr(self, name) >= 0, f"optimizer.{name}", "0 or more", getattr(self, name))
         for name in ("beta_1", "beta_2"):
-            _require(0 < getattr(self, name) < 1, f"optimizer.{name}", "a number between 0 and 1", getattr(self, name))
+            require(0 < getattr(self, name) < 1, f"optimizer.{name}", "a number between 0 and 1", getattr(self, name))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,8 +138,8 @@ class EvaluationSettings:
     batch_size: int = 0
 
     def check(self) -> None:
-        _positive(self, "evaluation", "every", "batches")
-        _require(self.batch_size >= 0, "evaluation.batch_size", "0 or more", self.batch_size)
+        positive(self, "evaluation", "every", "batches")
+        require(self.batch_size >= 0, "evaluation.batch_size", "0 or more", self.batch_size)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -151,7 +152,7 @@ class CheckpointSettings:
     keep_best: bool = True
 
     def check(self) -> None:
-        _positive(self, "checkpoint", "every", "keep")
+        positive(self, "checkpoint", "every", "keep")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -162,7 +163,7 @@ class LoggingSettings:
     tensorboard: bool = True
 
     def check(self) -> None:
-        _positive(self, "logging", "every")
+        positive(self, "logging", "every")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -180,8 +181,8 @@ class DistributionSettings:
     cpu_devices: int = 1
 
     def check(self) -> None:
-        _one_of("distribution.strategy", self.strategy, STRATEGIES)
-        _positive(self, "distribution", "worker_timeout", "cpu_devices")
+        one_of("distribution.strategy", self.strategy, STRATEGIES)
+        positive(self, "distribution", "worker_timeout", "cpu_devices")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -193,6 +194,7 @@ class RunConfig:
     examples: PretrainingSettings
     training: TrainingSettings
     optimizer: OptimizerSettings
+    distillation: DistillationSettings
     evaluation: EvaluationSettings
     checkpoint: CheckpointSettings
     logging: LoggingSettings
@@ -206,7 +208,7 @@ class RunConfig:
             ConfigError: an unknown section or key (the known ones are listed), a missing one, or a wrong value.
         """
         known = [field.name for field in dataclasses.fields(cls)]
-        _known("the config", values, known)
+        known_keys("the config", values, known)
         sections: dict[str, Any] = {}
         for name in known:
             content = values.get(name, {})
@@ -214,7 +216,14 @@ class RunConfig:
                 raise ConfigError(f"{name}: expected a section [{name}], got {content!r}")
             sections[name] = _section(name, _SECTIONS[name], content)
         training, optimizer = sections["training"], sections["optimizer"]
-        _require(
+        model, distillation = sections["model"], sections["distillation"]
+        from_layers = distillation.layers > 0
+        require(bool(model.preset or model.init or from_layers), "model", "a preset, or init", "neither")
+        require(not (model.init and from_layers), "model.init", "nothing beside distillation.layers", model.init)
+        if distillation.wanted:
+            objective = sections["examples"].objective
+            require(objective == "mlm", "examples.objective", "mlm with a teacher", objective)
+        require(
             optimizer.warmup_steps <= training.steps,
             "optimizer.warmup_steps",
             f"at most training.steps={training.steps}",
@@ -233,6 +242,7 @@ _SECTIONS: dict[str, type] = {
     "data": DataSettings,
     "training": TrainingSettings,
     "optimizer": OptimizerSettings,
+    "distillation": DistillationSettings,
     "evaluation": EvaluationSettings,
     "checkpoint": CheckpointSettings,
     "logging": LoggingSettings,
@@ -277,40 +287,12 @@ def _value(text: str) -> Any:
 
 def _section(name: str, cls: type, values: Mapping[str, Any]) -> Any:
     fields = {field.name: field for field in dataclasses.fields(cls)}
-    _known(f"[{name}]", values, fields)
+    known_keys(f"[{name}]", values, fields)
     for key, field in fields.items():
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        _require(key in values or not required, f"{name}.{key}", "a value", "nothing")
-    checked = {key: _typed(f"{name}.{key}", value, str(fields[key].type)) for key, value in values.items()}
+        require(key in values or not required, f"{name}.{key}", "a value", "nothing")
+    checked = {key: typed(f"{name}.{key}", value, str(fields[key].type)) for key, value in values.items()}
     settings = cls(**checked)
     if cls is not PretrainingSettings:  # which checks itself
         settings.check()
     return settings
-
-
-def _known(where: str, values: Iterable[str], known: Iterable[str]) -> None:
-    if unknown := sorted(set(values) - set(known)):
-        raise ConfigError(f"{where} has no {', '.join(unknown)}; known: {', '.join(known)}")
-
-
-def _typed(key: str, value: Any, kind: str) -> Any:
-    """`value` as the field's type; a whole number will do for a float."""
-    kind = kind.removesuffix(" | None")
-    expected: Any = {"str": str, "bool": bool, "int": int, "float": (int, float)}.get(kind, dict)
-    fits = isinstance(value, expected) and (kind == "bool" or not isinstance(value, bool))
-    _require(fits, key, {"str": "a text", "bool": "true or false"}.get(kind, kind.split("[")[0]), repr(value))
-    return float(value) if kind == "float" else value
-
-
-def _require(condition: bool, key: str, expected: str, got: Any) -> None:
-    if not condition:
-        raise ConfigError(f"{key}: expected {expected}, got {got}")
-
-
-def _one_of(key: str, value: str, known: Iterable[str]) -> None:
-    _require(value in known, key, f"one of {', '.join(known)}", repr(value))
-
-
-def _positive(settings: Any, section: str, *names: str) -> None:
-    for name in names:
-        _require(getattr(settings, name) > 0, f"{section}.{name}", "a number above 0", getattr(settings, name))

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from ..models.pretraining import PretrainingNetwork
-from .objectives import SMOOTHING, SUMS, losses, total_weights
+from .objectives import SMOOTHING, SUMS, Objective, total_weights
 from .optimizers import MomentOptimizer
 from .strategies import Distribution
 
@@ -31,6 +31,7 @@ class PretrainingStep:
     Args:
         network: what `keras_bert.models.pretraining_network` returns; made inside the strategy's scope, as is this.
         seed: dropout is a function of it, the step, the micro-batch and the replica.
+        objective: the loss; None is the family's own.
         clip_norm: largest norm of the whole gradient; None does not clip.
         loss_scaling: for float16.
         jit_compile: XLA (a TPU compiles in any case).
@@ -45,12 +46,14 @@ class PretrainingStep:
         optimizer: MomentOptimizer,
         distribution: Distribution,
         *,
+        objective: Objective | None = None,
         seed: int = 0,
         clip_norm: float | None = 1.0,
         loss_scaling: bool = False,
         jit_compile: bool = True,
     ) -> None:
         self.network, self.optimizer, self.distribution = network, optimizer, distribution
+        self.objective = objective or Objective()
         self.seed, self.clip_norm, self.loss_scaling = seed, clip_norm, loss_scaling
         self.trainable = list(network.trainable_variables)
         optimizer.build(self.trainable)
@@ -82,7 +85,7 @@ class PretrainingStep:
             step: number of steps taken before the first one.
 
         Returns:
-            `RESULTS` a step, float32 `[len(batches), 11]`, over the global batch.
+            `RESULTS` a step, float32 `[len(batches), 13]`, over the global batch.
         """
         count = len(batches)
         if count not in self._calls:
@@ -157,9 +160,10 @@ class PretrainingStep:
     def _micro_batch(
         self, batch: Mapping[str, tf.Tensor], totals: tf.Tensor, scale: tf.Tensor, index: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        taught = self.objective.taught(batch)
         with tf.GradientTape() as tape:
             outputs = self.network(self._inputs(batch), training=True, dropout_seed=self._dropout_seed(index))
-            loss, sums = losses(outputs, batch, totals)
+            loss, sums = self.objective.losses(outputs, batch, totals, taught)
             loss = loss * scale
         gradients = tape.gradient(
             loss, [v.value for v in self.trainable], unconnected_gradients=tf.UnconnectedGradients.ZERO
@@ -245,8 +249,9 @@ class PretrainingStep:
         return self._summed([sums])[0]
 
     def _evaluate_micro_batch(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        undivided = tf.constant([1 - SMOOTHING, 1 - SMOOTHING])
-        return losses(self.network(self._inputs(batch), training=False), batch, undivided)[1]
+        undivided = tf.fill([3], 1 - SMOOTHING)
+        outputs = self.network(self._inputs(batch), training=False)
+        return self.objective.losses(outputs, batch, undivided, self.objective.taught(batch))[1]
 
 
 def _compiler(jit_compile: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

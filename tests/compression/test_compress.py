@@ -7,11 +7,11 @@ import pytest
 from keras_bert_tools import cli
 from keras_bert_tools.compression.picture import pareto_front
 from keras_bert_tools.compression.plans import plans_for
-from keras_bert_tools.compression.structure import keep_layers
 from keras_bert_tools.compression.target import check_measures, parse_target
 
 import keras_bert as kb
 from keras_bert.errors import KerasBertError
+from keras_bert.models.structure import keep_layers
 
 TEACHER = {"size": 90e6, "accuracy": 0.8, "latency": 6.0}
 

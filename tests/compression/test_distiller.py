@@ -11,12 +11,12 @@ import pytest
 from harness import FAMILIES, TINY, arrays, assert_same, features, randomize, values
 from keras_bert_tools.compression.distiller import DistillationLosses, Distiller
 from keras_bert_tools.compression.soft_labels import SoftLabels, cached_logits, distillation_dataset, teacher_logits
-from keras_bert_tools.compression.structure import keep_layers
 
 import keras_bert as kb
 from keras_bert.config import IGNORED_TARGET
 from keras_bert.data.batches import TokenTargets, laid_end_to_end
 from keras_bert.errors import ConfigError, KerasBertError
+from keras_bert.models.structure import keep_layers
 
 TASKS = {
     "sequence": lambda encoder: kb.SequenceClassifier(encoder, labels=3),

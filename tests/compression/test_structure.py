@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from harness import FAMILIES, TINY, arrays, assert_same, features, randomize, values
 from keras_bert_tools.compression.importance import measure_importance, most_important
-from keras_bert_tools.compression.structure import keep_layers, keep_tokens, prune_structure, spread_layers
 
 import keras_bert as kb
 from keras_bert.errors import CheckpointError, ConfigError
+from keras_bert.models.structure import keep_layers, keep_tokens, prune_structure, spread_layers
 
 ALL = (*FAMILIES, "albert-groups")
 TASKS = {

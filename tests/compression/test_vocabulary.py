@@ -5,11 +5,11 @@ import pathlib
 import numpy as np
 import pytest
 from harness import TINY, arrays, randomize
-from keras_bert_tools.compression.structure import keep_tokens
 from keras_bert_tools.compression.vocabulary import trim_vocabulary, unknown_share
 
 import keras_bert as kb
 from keras_bert.errors import DataError, TokenizerError
+from keras_bert.models.structure import keep_tokens
 
 DATA = pathlib.Path(__file__).parents[1] / "tokenizers" / "data"
 KINDS = {"wordpiece-uncased": "bert", "wordpiece-cased": "distilbert", "bpe": "roberta", "unigram": "albert"}

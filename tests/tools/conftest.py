@@ -13,14 +13,14 @@ import keras_bert as kb
 
 @pytest.fixture(scope="session")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
-    """Directory of an encoder, 2 layers of 16, 48 positions."""
+    """Directory of an encoder, a layer of 16, 48 positions: most of a test's time is building graphs, layer by layer."""
     folder = tmp_path_factory.mktemp("checkpoint")
     tokenizer = tiny_tokenizer(folder)
     keras.utils.set_random_seed(1)
     config = kb.EncoderConfig(
         vocab_size=tokenizer.vocab_size,
         hidden_size=16,
-        num_layers=2,
+        num_layers=1,
         num_heads=2,
         intermediate_size=32,
         max_positions=48,

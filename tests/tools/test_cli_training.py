@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -22,22 +23,32 @@ class PowerCutError(Exception):
     """Stands for a power cut."""
 
 
-def test_a_resumed_run_is_the_uninterrupted_one(checkpoint, table, tmp_path, monkeypatch):
-    options = ("--train", table, "--epochs", 3, *FAST, "--layer-decay", 0.9, "--average", 0.3)
-    assert run("finetune", checkpoint, *options, "-o", tmp_path / "whole") == 0
+RESUMED = ("--epochs", 3, *FAST, "--layer-decay", 0.9, "--average", 0.3)
+
+
+@pytest.fixture(scope="module")
+def cut(checkpoint, table, tmp_path_factory):
+    """The folder of a training that a power cut ended in its third epoch; copy it."""
+    out = tmp_path_factory.mktemp("cut") / "out"
 
     class PowerCut(training.FitProgress):
         def on_epoch_begin(self, epoch, logs=None):
             if epoch == 2:
                 raise PowerCutError
 
-    with monkeypatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "FitProgress", PowerCut)
         with pytest.raises(PowerCutError):
-            run("finetune", checkpoint, *options, "-o", tmp_path / "cut")
+            run("finetune", checkpoint, "--train", table, *RESUMED, "-o", out)
+    return out
+
+
+def test_a_resumed_run_is_the_uninterrupted_one(checkpoint, table, cut, tmp_path):
+    assert run("finetune", checkpoint, "--train", table, *RESUMED, "-o", tmp_path / "whole") == 0
+    shutil.copytree(cut, tmp_path / "cut")
     assert (tmp_path / "cut" / ".training" / "epoch-2.weights.h5").exists()
     assert not (tmp_path / "cut" / "report.json").exists()
-    assert run("finetune", checkpoint, *options, "-o", tmp_path / "cut", "--resume") == 0
+    assert run("finetune", checkpoint, "--train", table, *RESUMED, "-o", tmp_path / "cut", "--resume") == 0
     reports = [json.loads((tmp_path / name / "report.json").read_text()) for name in ("whole", "cut")]
     assert reports[0]["history"] == reports[1]["history"]
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
@@ -45,18 +56,10 @@ def test_a_resumed_run_is_the_uninterrupted_one(checkpoint, table, tmp_path, mon
     assert not (tmp_path / "cut" / ".training").exists()
 
 
-def test_another_training_is_not_resumed(checkpoint, table, tmp_path, monkeypatch, capsys):
-    class PowerCut(training.FitProgress):
-        def on_epoch_begin(self, epoch, logs=None):
-            if epoch == 1:
-                raise PowerCutError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(training, "FitProgress", PowerCut)
-        with pytest.raises(PowerCutError):
-            run("finetune", checkpoint, "--train", table, "--epochs", 2, *FAST, "-o", tmp_path / "out")
-    again = ("--train", table, "--epochs", 2, *FAST, "--average", 0, "-o", tmp_path / "out", "--resume")
-    assert run("finetune", checkpoint, *again) == 2
+def test_another_training_is_not_resumed(checkpoint, table, cut, tmp_path, capsys):
+    out = shutil.copytree(cut, tmp_path / "cut")
+    options = ("--train", table, *RESUMED, "--average", 0, "-o", out, "--resume")
+    assert run("finetune", checkpoint, *options) == 2
     assert "is of a training with other settings (average)" in capsys.readouterr().err
 
 
@@ -118,6 +121,7 @@ def test_what_is_refused(checkpoint, table, tmp_path, capsys, arguments, message
     assert message in capsys.readouterr().err
 
 
+# One process for both: half of its time is importing TensorFlow.
 MIRRORED = """
 import sys
 import tensorflow as tf
@@ -127,9 +131,9 @@ strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
 assert strategy.num_replicas_in_sync == 2
 import json, keras, numpy as np
 import keras_bert as kb
-checkpoint, table = sys.argv[1:]
+results, checkpoint, table, *command = sys.argv[1:]
 plain = {name: 0.0 for name in ("hidden_dropout", "attention_dropout", "classifier_dropout")}
-results = []
+found = []
 for scope in (strategy.scope(), tf.distribute.get_strategy().scope()):
     keras.utils.set_random_seed(1)
     with scope:
@@ -142,46 +146,44 @@ for scope in (strategy.scope(), tf.distribute.get_strategy().scope()):
     losses = model.fit(data, epochs=2, verbose=0).history["loss"]
     texts = ["the film was good", "bad", "a dull film and poor"]
     assert kb.data.predict_logits(model, texts).shape == (3, 2)
-    results.append((losses, keras.ops.convert_to_numpy(model.head.classifier.kernel).tolist()))
-print(json.dumps(results))
-"""
+    found.append((losses, keras.ops.convert_to_numpy(model.head.classifier.kernel).tolist()))
+with open(results, "w") as file:
+    json.dump(found, file)
 
 # The command takes all GPUs of a machine: here two processors stand for them.
-MIRRORED_COMMAND = """
-import sys
-import tensorflow as tf
-cpu = tf.config.list_physical_devices("CPU")[0]
-tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 mirrored = tf.distribute.MirroredStrategy
 tf.distribute.MirroredStrategy = lambda: mirrored(["CPU:0", "CPU:1"])
 from keras_bert_tools import cli
-sys.exit(cli.main(["finetune", *sys.argv[1:], "--mirrored"]))
+sys.exit(cli.main(["finetune", checkpoint, "--train", table, *command, "--mirrored"]))
 """
 
 
-def python(script, *arguments):
-    """Run a script in a process of its own."""
+@pytest.fixture(scope="module")
+def mirrored(checkpoint, table, tmp_path_factory):
+    """Folder of what a process with two devices wrote: `fit.json`, and a training by the command in `out`."""
+    folder = tmp_path_factory.mktemp("mirrored")
+    options = ("--dev", table, "-o", folder / "out", "--epochs", 2, *FAST)
+    command = [sys.executable, "-c", MIRRORED, *map(str, (folder / "fit.json", checkpoint, table, *options))]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", script, *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    (folder / "status").write_text(f"{done.returncode} {done.stderr[-3000:]}")
+    return folder
 
 
-def test_fit_under_mirrored_strategy(checkpoint, table):
+def test_fit_under_mirrored_strategy(mirrored):
     """Two devices, each with half of every batch, learn what one learns. (Keras clips gradients on each device before
     they are added up: without clipping the two are the same.)"""
-    results = json.loads(python(MIRRORED, checkpoint, table).splitlines()[-1])
-    (two_losses, two_kernel), (one_losses, one_kernel) = results
+    assert (mirrored / "fit.json").exists(), (mirrored / "status").read_text()
+    (two_losses, two_kernel), (one_losses, one_kernel) = json.loads((mirrored / "fit.json").read_text())
     assert two_losses == pytest.approx(one_losses, rel=1e-3)
     for two, one in zip(two_kernel, one_kernel, strict=True):
         assert two == pytest.approx(one, abs=1e-4)
 
 
-def test_the_command_under_mirrored_strategy(checkpoint, table, tmp_path):
-    out = tmp_path / "out"
-    python(MIRRORED_COMMAND, checkpoint, "--train", table, "--dev", table, "-o", out, "--epochs", 2, *FAST)
-    assert len(json.loads((out / "report.json").read_text())["history"]["dev_accuracy"]) == 2
+def test_the_command_under_mirrored_strategy(mirrored):
+    status = (mirrored / "status").read_text()
+    assert status.startswith("0 "), status
+    assert len(json.loads((mirrored / "out" / "report.json").read_text())["history"]["dev_accuracy"]) == 2
 
 
 def test_long_texts(checkpoint, tmp_path, capsys):

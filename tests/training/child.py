@@ -1,4 +1,4 @@
-"""A process of its own that takes runs one after the other: `python child.py JOB.json`.
+"""What a process of its own does in the tests: it takes runs one after the other.
 
 The job: `strategies` to make in this process (several share its devices), `cpu_devices`, and `runs`, each with
 `config`, `work_dir`, `strategy`, perhaps `kill_at` (the process kills itself before that step) and `log` (a file that
@@ -8,11 +8,8 @@ gets one line of example ids a step).
 import faulthandler
 import json
 import os
-import pathlib
 import signal
 import sys
-
-sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
 
 import tensorflow as tf
 
@@ -34,7 +31,14 @@ class Log(Monitor):
                 file.write(json.dumps([step, example_ids.tolist()]) + "\n")
 
 
-def main(job):
+def main(job, output, environment):
+    """Take the runs of `job`; what is printed goes to the file `output`."""
+    with open(output, "w") as file:
+        for stream in (sys.stdout, sys.stderr):
+            os.dup2(file.fileno(), stream.fileno())
+    # Where it stands, in the output, should it hang.
+    faulthandler.dump_traceback_later(240, repeat=True)
+    os.environ.update(environment)
     if job.get("cpu_devices"):
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * job["cpu_devices"]
@@ -43,9 +47,3 @@ def main(job):
     for run in job["runs"]:
         prepared = prepare(RunConfig.from_dict(run["config"]), run["work_dir"], distributions[run["strategy"]])
         train(prepared, listener=Log(run.get("log"), run.get("kill_at")))
-
-
-if __name__ == "__main__":
-    # Where it stands, in the log, should it hang.
-    faulthandler.dump_traceback_later(240, repeat=True)
-    main(json.loads(pathlib.Path(sys.argv[1]).read_text(encoding="utf-8")))

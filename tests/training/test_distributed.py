@@ -1,21 +1,24 @@
-"""Runs in processes of their own: the same weights however the batch is cut, and runs that are killed and go on."""
+"""Runs in processes of their own: the same weights however the batch is cut, and runs that are killed and go on.
+
+The processes are forked from one that has imported TensorFlow and no more, which half of their time would go into.
+"""
 
 import json
-import os
+import multiprocessing
 import pathlib
 import random
 import socket
-import subprocess
-import sys
 
+import child
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
-from tiny_shards import write_shards
+from tiny_shards import save_teacher, write_shards
 
 pytestmark = pytest.mark.tensorflow_only
 
-CHILD = pathlib.Path(__file__).with_name("child.py")
+CONTEXT = multiprocessing.get_context("forkserver")
+CONTEXT.set_forkserver_preload(["keras_bert.training.loop"])
 STEPS, KILLED_WORKER_AT, CHECKPOINT = 20, 8, 3
 # A random step, the same in every run of the tests.
 KILLED_AT = random.Random(20).randint(4, STEPS - 1)
@@ -38,23 +41,18 @@ def config(data, optimizer="adamw", dropout=0.0, every=CHECKPOINT, **training):
 
 
 def start(folder, name, runs, strategies, environment=None, **job):
-    file = folder / f"{name}.json"
-    file.write_text(json.dumps({"runs": runs, "strategies": strategies, **job}))
-    with open(folder / f"{name}.log", "w") as log:
-        return subprocess.Popen(
-            [sys.executable, str(CHILD), str(file)],
-            stdout=log,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "CUDA_VISIBLE_DEVICES": "", **(environment or {})},
-        )
+    job = {"runs": runs, "strategies": strategies, **job}
+    environment = {"CUDA_VISIBLE_DEVICES": "", **(environment or {})}
+    process = CONTEXT.Process(target=child.main, args=(job, str(folder / f"{name}.log"), environment), daemon=True)
+    process.start()
+    return process
 
 
 def finish(process, folder, name, expected=0):
-    try:
-        status = process.wait(900)
-    finally:
-        process.kill()
-    assert status == expected, (folder / f"{name}.log").read_text()[-3000:]
+    process.join(900)
+    process.kill()
+    process.join()
+    assert process.exitcode == expected, (folder / f"{name}.log").read_text()[-3000:]
 
 
 def free_ports(count):
@@ -110,13 +108,22 @@ def data(folder):
     return write_shards(folder / "data")
 
 
+def taught(data, teacher):
+    """A run that learns from a teacher, started from two of its layers."""
+    values = config(data, every=STEPS, steps=5)
+    values["model"] = {"encoder": {"hidden_dropout": 0.0, "attention_dropout": 0.0}}
+    values["distillation"] = {"teacher": str(teacher), "layers": 2}
+    values["examples"]["objective"] = "mlm"
+    return values
+
+
 @pytest.fixture(scope="module")
 def one_process(folder, data):
     """All runs that one process can take, then one that is killed."""
     runs = []
     for optimizer in ("adamw", "lamb"):
         for name, strategy, training in (
-            ("one", "one_device", {"jit_compile": True, "steps_per_call": 5}),
+            ("one", "one_device", {"steps_per_call": 5}),
             ("accumulated", "one_device", {"micro_batch_size": 2, "steps_per_call": 4}),
             ("mirrored", "mirrored", {"steps_per_call": 2, "jit_compile": optimizer == "lamb"}),
         ):
@@ -128,6 +135,9 @@ def one_process(folder, data):
                     "log": str(folder / f"{optimizer}-{name}.ids"),
                 }
             )
+    teacher = save_teacher(folder / "teacher")
+    for name, strategy in (("one", "one_device"), ("mirrored", "mirrored")):
+        runs.append({"config": taught(data, teacher), "work_dir": str(folder / f"taught-{name}"), "strategy": strategy})
     dropping = config(data, dropout=0.1)
     for name, kill_at in (("whole", None), ("killed", KILLED_AT)):
         runs.append({"config": dropping, "work_dir": str(folder / name), "strategy": "one_device", "kill_at": kill_at})
@@ -156,7 +166,7 @@ def two_workers(folder, data):
         finish(other, folder, "first1", expected=-9)
     finally:  # as whoever runs the job would, when one of its workers is gone
         chief.kill()
-        chief.wait()
+        chief.join()
     again = [{**runs[1], "log": str(folder / "second.ids"), "kill_at": None}]
     for index, process in enumerate(start_pair(folder, "second", again)):
         finish(process, folder, f"second{index}")
@@ -172,6 +182,15 @@ def test_same_weights_however_the_batch_is_cut(optimizer, name, one_process, two
         np.testing.assert_allclose(found[tensor], value, rtol=0, atol=1e-5, err_msg=tensor)
     moved = max(np.abs(value).max() for tensor, value in expected.items() if tensor.endswith("bias"))
     assert moved > 1e-3
+
+
+def test_two_replicas_learn_from_a_teacher_what_one_learns(one_process):
+    expected, found = (weights(one_process / f"taught-{name}") for name in ("one", "mirrored"))
+    start = weights(one_process / "teacher")
+    for tensor, value in expected.items():
+        np.testing.assert_allclose(found[tensor], value, rtol=0, atol=1e-5, err_msg=tensor)
+    name = "bert.embeddings.word_embeddings.weight"
+    assert np.abs(expected[name] - start[name]).max() > 1e-3
 
 
 def test_a_killed_run_goes_on_as_if_it_had_not_been(one_process, data):

@@ -1,12 +1,15 @@
-"""Shard folders small enough for tests, written with the library's own writer."""
+"""Shard folders small enough for tests, written with the library's own writer, and a teacher that reads them."""
 
 from __future__ import annotations
 
 import pathlib
 
+import keras
 import numpy as np
+from harness import TINY, randomize
 from tiny import tiny_tokenizer
 
+import keras_bert as kb
 from keras_bert.data.shards import (
     MANIFEST,
     VERSION,
@@ -51,4 +54,15 @@ def write_shards(folder: pathlib.Path, shards: int = 4, documents: int = 6, seed
         settings={},
     )
     atomic_write_json(folder / MANIFEST, manifest.to_json())
+    return folder
+
+
+def save_teacher(folder: pathlib.Path, **changes) -> pathlib.Path:
+    """A BERT of four tiny layers and no pattern in its weights, with the tokenizer of the shards."""
+    keras.utils.set_random_seed(3)
+    tokenizer = tiny_tokenizer(folder)
+    config = TINY["bert"].replace(num_layers=4, pooler=False, vocab_size=tokenizer.vocab_size, max_positions=32)
+    model = kb.MaskedLanguageModel(kb.Encoder(config.replace(**changes)), tokenizer=tokenizer)
+    randomize(model)
+    model.save_pretrained(folder)
     return folder

@@ -8,9 +8,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from keras_bert.config import EncoderConfig
-from keras_bert.errors import ConfigError
-from keras_bert.models import Encoder
+from ..config import EncoderConfig
+from ..errors import ConfigError
+from .encoder import Encoder
 
 
 def prune_structure(
@@ -77,6 +77,35 @@ def keep_layers(model: Any, layers: Sequence[int]) -> Any:
     for index, group in enumerate(groups):
         for step in range(inner):
             copy_weights(encoder.blocks[group * inner + step], rebuilt.blocks[index * inner + step])
+    return with_encoder(model, rebuilt)
+
+
+def as_distilbert(model: Any) -> Any:
+    """A DistilBERT with the weights of a BERT: the same tables, layers and head, without segments and pooler.
+
+    DistilBERT has no segment table. The row of the first segment, which BERT adds to every token of a single text, goes
+    into the position table, so that a single text has the values that it had (transformers' `extract_distilbert.py`
+    drops the row).
+
+    Args:
+        model: a `MaskedLanguageModel` or an `Encoder` of the family bert.
+
+    Raises:
+        ConfigError: another family.
+    """
+    encoder = encoder_of(model)
+    config = encoder.config
+    if config.family != "bert":
+        raise ConfigError(f"a DistilBERT is made of a model of the family bert, got {config.family}")
+    rebuilt = _new_encoder(
+        encoder, config.replace(family="distilbert", num_segments=0, pooler=False, classifier_dropout=0.2)
+    )
+    _copy_around_blocks(encoder, rebuilt)
+    if encoder.embeddings.segment_table is not None:
+        positions = _array(encoder.embeddings.position_table) + _array(encoder.embeddings.segment_table)[0]
+        rebuilt.embeddings.position_table.assign(positions)
+    for old, new in zip(encoder.blocks, rebuilt.blocks, strict=True):
+        copy_weights(old, new)
     return with_encoder(model, rebuilt)
 
 
