@@ -242,4 +242,4 @@ def test_calibration_sees_every_matrix():
     graph.token_logits()
     names = set()
     map_matrices(weights, lambda linear: names.add(linear.name) or linear)
-    assert set(graph.matrix_inputs) == names
+    assert set(graph.products) == names

@@ -8,10 +8,12 @@ is read. With `length` given the graph is static and takes a `padding_mask`.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
 from .operators import Subgraph, Tensor
+from .products import fully_connected, static_product
 from .weights import Block, Linear, Norm, Weights
 
 _MASKED = 1e9  # subtracted from the scores of padding, as in training
@@ -39,7 +41,7 @@ class FlatGraph:
 
     Args:
         graph: the subgraph to fill.
-        weights: see `Weights`; matrices float32, float16 or `QuantizedMatrix`.
+        weights: see `Weights`; matrices float32, float16 or `QuantizedMatrix`, products with grids integer throughout.
         length: number of tokens of a static graph, None for a length that the caller sets.
         names: names of the inputs.
         always_segments: declare `segment_ids` for models without segments too, and ignore it (MediaPipe).
@@ -56,7 +58,8 @@ class FlatGraph:
     ) -> None:
         self.graph, self.weights, self.config = graph, weights, weights.config
         self.length = -1 if length is None else length
-        self.matrix_inputs: dict[str, list[Tensor]] = {}  # by name of the Linear, one a use: for calibration
+        # What each matrix reads and gives, by name of the Linear, a pair a use: for calibration.
+        self.products: dict[str, list[tuple[Tensor, Tensor]]] = {}
         names = names or InputNames()
         shape = (1, self.length)
         self.token_ids = graph.reshape(graph.input(names.token_ids, shape), (self.length,))
@@ -175,6 +178,8 @@ class FlatGraph:
         """
         graph = self.graph
         q = self._heads(self._linear(queries, block.query))
+        if not self.weights.folded:
+            q = graph.multiply(q, graph.floats(1 / math.sqrt(q.shape[-1])))
         k, v = (self._heads(self._linear(x, linear)) for linear in (block.key, block.value))
         weights = self._attention_weights(graph.batch_matmul(q, k, transpose_b=True), bias)
         context = graph.transpose(graph.batch_matmul(weights, v), (1, 0, 2))
@@ -199,8 +204,12 @@ class FlatGraph:
     # === Parts ===
 
     def _linear(self, x: Tensor, linear: Linear) -> Tensor:
-        self.matrix_inputs.setdefault(linear.name, []).append(x)
-        return self.graph.fully_connected(x, linear.matrix, linear.bias)
+        if linear.grids is None:
+            y = fully_connected(self.graph, x, linear.matrix, linear.bias)
+        else:
+            y = static_product(self.graph, x, linear.matrix, linear.bias, linear.grids)
+        self.products.setdefault(linear.name, []).append((x, y))
+        return y
 
     def _heads(self, x: Tensor) -> Tensor:
         """`[tokens, attention_size]` to `[heads, tokens, head size]`."""
@@ -219,7 +228,8 @@ class FlatGraph:
         values = graph.multiply(centred, inverse)
         if norm.read_scale is not None:
             values = graph.multiply(values, graph.floats(norm.read_scale))
-        return _Activation(values, norm)
+        activation = _Activation(values, norm)
+        return activation if self.weights.folded else _Activation(self._affine(activation))
 
     def _scaled(self, x: _Activation) -> Tensor:
         """`x` without the norm's shift."""

@@ -42,6 +42,8 @@ def plan_layout(model: Any, lengths: Sequence[int] | None, profile: str, recipe:
             raise ExportError(f"a length of {length} tokens: expected {_MIN_LENGTH} to {limit}, the model's positions")
     if profile == "compatible" and recipe == "float16":
         raise ExportError("tflite-runtime 2.14 cannot look rows up in float16 tables: choose float32 or dynamic_int8")
+    if profile == "compatible" and recipe in ("static_int8", "int4", "mixed"):
+        raise ExportError(f"tflite-runtime 2.14 does not compute {recipe}: choose float32 or dynamic_int8")
     if profile == "mediapipe":
         return Layout({"serving_default": _mediapipe_length(model, lengths)}, profile)
     if not lengths:
