@@ -161,6 +161,7 @@ def _convert(
         from .tflite.prepare import prepare
         from .tflite.verify import verify
     recipe = recipes.RECIPES[options.recipe]
+    parameters = model.count_params()
     trained = False
     if recipe.name in TRAINED and has_quantization(path):
         load_quantization(model, path)
@@ -190,6 +191,7 @@ def _convert(
             checked = verify(temporary, len(flatbuffer), model, recipe, layout, checking, advance)
     return {
         "task": model.task,
+        "parameters": parameters,
         "trained_ranges": trained,
         "kept_int8": sorted(recipe.kept),
         "file_size": output.stat().st_size,
