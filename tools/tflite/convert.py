@@ -12,10 +12,11 @@ import numpy as np
 from keras_bert import __version__
 from keras_bert.errors import ExportError
 
+from .batch_graph import BatchGraph
 from .calibrate import InputStatistics, equalize, measure_inputs
 from .graph import FlatGraph, InputNames
 from .known_answer import known_answer
-from .layout import Layout
+from .layout import BATCH_SIGNATURE, Layout
 from .metadata import MODEL_METADATA_NAME, TensorDescription, write_metadata
 from .operators import Tensor
 from .recipes import Recipe, store
@@ -53,8 +54,11 @@ def convert(
             is too large for the format.
     """
     members = _text_members(model)
-    flatbuffer = write_model(model, prepare(model, recipe, calibration), layout, members)
+    writer = build_model(model, prepare(model, recipe, calibration), layout, members)
+    flatbuffer = to_bytes(writer)
     config = _config(model, recipe, layout, len(flatbuffer))
+    if writer.second_root is not None:
+        config["batch"] = {"size": layout.batch_size, "root": writer.second_root}
     answer = known_answer(flatbuffer, layout.signatures, model.config.pad_token_id, recipe, calibration)
     if answer is not None:
         config["known_answer"] = answer
@@ -75,14 +79,11 @@ def prepare(model: Any, recipe: Recipe, calibration: Sequence[Mapping[str, np.nd
     return store(weights, recipe, measure() if recipe.calibrated else None)
 
 
-def write_model(model: Any, weights: Weights, layout: Layout, file_names: Collection[str] = ()) -> bytes:
-    """The FlatBuffer of `model`'s task over `weights`, with a subgraph and signature for each of the layout's.
+def build_model(model: Any, weights: Weights, layout: Layout, file_names: Collection[str] = ()) -> ModelWriter:
+    """`model`'s task over `weights`, with a subgraph and signature for each of the layout's.
 
     Args:
         file_names: the associated files that its metadata shall mention, as far as it knows them.
-
-    Raises:
-        ExportError: it would be larger than the format allows.
     """
     writer = ModelWriter(
         f"keras-bert {__version__}: {model.config.family} for {model.task}",
@@ -110,6 +111,19 @@ def write_model(model: Any, weights: Weights, layout: Layout, file_names: Collec
         "vocab.txt" if "vocab.txt" in file_names else None,
     )
     writer.add_metadata(MODEL_METADATA_NAME, metadata)
+    if layout.batch_size is not None:
+        subgraph = writer.subgraph_of_second(BATCH_SIGNATURE)
+        for name, tensor in _OUTPUTS[model.task](model, BatchGraph(subgraph, weights, layout.batch_size)).items():
+            subgraph.output(name, tensor)
+    return writer
+
+
+def to_bytes(writer: ModelWriter) -> bytes:
+    """The FlatBuffer.
+
+    Raises:
+        ExportError: it would be larger than the format allows.
+    """
     try:
         return writer.to_bytes()
     except OverflowError as error:
