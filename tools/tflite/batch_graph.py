@@ -27,6 +27,7 @@ class BatchGraph(FlatGraph):
         self._ids = graph.input(names.token_ids, shape)
         self.token_ids = graph.reshape(self._ids, (-1,))
         self.padding_mask = graph.input(names.padding_mask, shape)
+        self._mask = graph.cast(self.padding_mask, "float32")
         self.segment_ids = None
         if self.config.uses_segments:
             self.segment_ids = graph.reshape(graph.input(names.segment_ids, shape), (-1,))
@@ -42,7 +43,7 @@ class BatchGraph(FlatGraph):
     def _attention_bias(self) -> Tensor:
         """As one flat graph's, `[batch_size, 1, 1, tokens]`."""
         graph = self.graph
-        mask = graph.subtract(graph.cast(self.padding_mask, "float32"), graph.floats(1))
+        mask = graph.subtract(self._mask, graph.floats(1))
         return graph.reshape(graph.multiply(mask, graph.floats(MASKED)), (self.batch_size, 1, 1, -1))
 
     def _attend_once(self, query: Tensor, x: Tensor, block: Block, bias: Tensor | None) -> Tensor:
@@ -76,7 +77,7 @@ class BatchGraph(FlatGraph):
 
     def _mean_of_tokens(self, x: Tensor) -> Tensor:
         graph, size, width = self.graph, self.batch_size, self.config.hidden_size
-        mask = graph.reshape(graph.cast(self.padding_mask, "float32"), (size, -1, 1))
+        mask = graph.reshape(self._mask, (size, -1, 1))
         total = graph.sum(graph.multiply(graph.reshape(x, (size, -1, width)), mask), 1)
         count = graph.maximum(graph.sum(mask, 1), graph.floats(1))
         return graph.reshape(graph.divide(total, count), (size, width))

@@ -2,7 +2,7 @@
 
 Activations are `[tokens, hidden_size]` of one text at its exact length, so that each dense layer is one FULLY_CONNECTED
 with no shape arithmetic around it and nothing is spent on padding. A classifier's last block computes the one row that
-is read. With `length` given the graph is static and takes a `padding_mask`. `batch_graph` is the same for several texts.
+is read. With `length` given the graph is static and takes a `padding_mask`. `batch_graph` has it for several texts.
 """
 
 from __future__ import annotations
