@@ -128,7 +128,7 @@ def mix(path: Path, texts: list[str], arguments: argparse.Namespace, threads: in
         ratio = statistics.median(row[name] / row[ours] for row in rounds)
         rows.append({"runner": name, "ms_a_text": milliseconds, "times_ours": ratio})
     print_table(
-        f"text to label, {len(texts)} texts one by one, {threads} thread(s); target: {TARGETS['mix']:g} times padded's speed",
+        f"text to label, {len(texts)} texts one by one, {threads} thread(s); target: {TARGETS['mix']:g} times padded",
         ["runner", "ms a text", "texts/s", "its time / ours"],
         [
             [row["runner"], f"{row['ms_a_text']:.3f}", f"{1000 / row['ms_a_text']:.1f}", f"{row['times_ours']:.2f}"]
@@ -211,8 +211,8 @@ def overhead(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     for name in ("runner, ids", "runner, text"):
         row[name] = statistics.median(a - b for a, b in zip(times[name], times["bare"], strict=True))
     print(
-        f"runner at {row['tokens']} tokens: {row['runner, ids']:+.3f} ms for ids, {row['runner, text']:+.3f} ms for a text"
-        f" beyond the bare interpreter's {row['bare_ms']:.3f} (medians of pairs; target {TARGETS['overhead']:g} for ids)"
+        f"runner at {row['tokens']} tokens: {row['runner, ids']:+.3f} ms for ids (target {TARGETS['overhead']:g}),"
+        f" {row['runner, text']:+.3f} ms for a text, beyond the bare interpreter's {row['bare_ms']:.3f} (medians)"
     )
     return row
 
