@@ -50,8 +50,8 @@ def make_batch(arguments: argparse.Namespace) -> dict[str, np.ndarray]:
     }
 
 
-def our_step(arguments: argparse.Namespace, batch: dict[str, np.ndarray]) -> Step:
-    """The pretraining loop's own step."""
+def masked_language_step(arguments: argparse.Namespace, vocabulary: int, *, packed: bool = False) -> Any:
+    """The pretraining loop's own `PretrainingStep` of a masked language model of the benchmark's shape."""
     import keras
 
     import keras_bert as kb
@@ -63,7 +63,7 @@ def our_step(arguments: argparse.Namespace, batch: dict[str, np.ndarray]) -> Ste
     if arguments.precision == "bfloat16":
         keras.config.set_dtype_policy("mixed_bfloat16")
     config = kb.EncoderConfig(
-        vocab_size=VOCABULARY,
+        vocab_size=vocabulary,
         hidden_size=HIDDEN,
         num_layers=LAYERS,
         num_heads=HEADS,
@@ -72,8 +72,13 @@ def our_step(arguments: argparse.Namespace, batch: dict[str, np.ndarray]) -> Ste
         attention_dropout=arguments.dropout,
         pooler=False,
     )
-    network = pretraining_network(kb.MaskedLanguageModel(kb.Encoder(config)))
-    step = PretrainingStep(network, AdamW(1e-4), make_distribution("one_device"))
+    network = pretraining_network(kb.MaskedLanguageModel(kb.Encoder(config)), packed=packed)
+    return PretrainingStep(network, AdamW(1e-4), make_distribution("one_device"))
+
+
+def our_step(arguments: argparse.Namespace, batch: dict[str, np.ndarray]) -> Step:
+    """The pretraining loop's own step."""
+    step = masked_language_step(arguments, VOCABULARY)
     return lambda: step.run([batch], 0)
 
 

@@ -12,9 +12,10 @@ import numpy as np
 from keras_bert import __version__
 from keras_bert.errors import ExportError
 
+from .batch_graph import BatchGraph
 from .graph import FlatGraph, InputNames
 from .known_answer import known_answer
-from .layout import Layout
+from .layout import BATCH_SIGNATURE, Layout
 from .metadata import MODEL_METADATA_NAME, TensorDescription, write_metadata
 from .operators import Tensor
 from .prepare import prepare
@@ -60,8 +61,11 @@ def convert(
     members = _text_members(model)
     if weights is None:
         weights = prepare(model, recipe, calibration, add_task(model)).assemble()
-    flatbuffer = write_model(model, weights, layout, members)
+    writer = build_model(model, weights, layout, members)
+    flatbuffer = to_bytes(writer)
     config = _config(model, recipe, layout, len(flatbuffer))
+    if writer.second_root is not None:
+        config["batch"] = {"size": layout.batch_size, "root": writer.second_root}
     answer = known_answer(flatbuffer, layout.signatures, model.config.pad_token_id, recipe, calibration)
     if answer is not None:
         config["known_answer"] = answer
@@ -73,14 +77,11 @@ def add_task(model: Any) -> Callable[[FlatGraph], dict[str, Tensor]]:
     return lambda graph: _OUTPUTS[model.task](model, graph)
 
 
-def write_model(model: Any, weights: Weights, layout: Layout, file_names: Collection[str] = ()) -> bytes:
-    """The FlatBuffer of `model`'s task over `weights`, with a subgraph and signature for each of the layout's.
+def build_model(model: Any, weights: Weights, layout: Layout, file_names: Collection[str] = ()) -> ModelWriter:
+    """`model`'s task over `weights`, with a subgraph and signature for each of the layout's.
 
     Args:
         file_names: the associated files that its metadata shall mention, as far as it knows them.
-
-    Raises:
-        ExportError: it would be larger than the format allows.
     """
     writer = ModelWriter(
         f"keras-bert {__version__}: {model.config.family} for {model.task}",
@@ -108,6 +109,19 @@ def write_model(model: Any, weights: Weights, layout: Layout, file_names: Collec
         "vocab.txt" if "vocab.txt" in file_names else None,
     )
     writer.add_metadata(MODEL_METADATA_NAME, metadata)
+    if layout.batch_size is not None:
+        subgraph = writer.subgraph_of_second(BATCH_SIGNATURE)
+        for name, tensor in _OUTPUTS[model.task](model, BatchGraph(subgraph, weights, layout.batch_size)).items():
+            subgraph.output(name, tensor)
+    return writer
+
+
+def to_bytes(writer: ModelWriter) -> bytes:
+    """The FlatBuffer.
+
+    Raises:
+        ExportError: it would be larger than the format allows.
+    """
     try:
         return writer.to_bytes()
     except OverflowError as error:

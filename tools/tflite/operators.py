@@ -133,10 +133,10 @@ class Subgraph:
         unequal = self.operator("NOT_EQUAL", [x, self.integers([value])], x.shape, "bool", "NotEqualOptions")
         return self.cast(unequal, "int32")
 
-    def cumulative_sum(self, x: Tensor) -> Tensor:
-        """Sums over the elements up to and with each one of `x` [n]."""
-        axis = self.constant(np.asarray(0, np.int32))
-        return self.operator("CUMSUM", [x, axis], x.shape, x.dtype, "CumsumOptions")
+    def cumulative_sum(self, x: Tensor, axis: int = 0) -> Tensor:
+        """Sums along `axis` over the elements up to and with each one."""
+        along = self.constant(np.asarray(axis, np.int32))
+        return self.operator("CUMSUM", [x, along], x.shape, x.dtype, "CumsumOptions")
 
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         """`x` as `dtype`."""

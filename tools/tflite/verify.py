@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import os
+import pathlib
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -14,10 +18,11 @@ from keras_bert.errors import ExportError
 from keras_bert.models.quantization import dense_layers, quantizers
 
 from .comparison import Comparison
-from .layout import Layout
+from .layout import BATCH_SIGNATURE, Layout
 from .recipes import Recipe
 from .runtime import Session
 from .schema import schema
+from .writer import with_root
 
 _SIZE_SLACK = 0.02  # of the size that the parameters need: tables of the format, operators
 _SIZE_SLACK_BYTES = 128 * 1024
@@ -94,11 +99,35 @@ def verify(
         rows = length if model.task in _ROW_TASKS else None
         comparison.add(reference, {name: value[:, :rows] for name, value in outputs.items()}, length)
         advance(1)
+    if layout.batch_size is not None:
+        _add_batches(comparison, path, size, model, layout.batch_size, fitting)
     tokens = sum(features["token_ids"].shape[1] for features in fitting)
     agreement = _judged(comparison, recipe, model)
     return Verification(
         len(fitting), tokens, comparison.error, recipe.tolerance, comparison.largest, agreement, expected, size
     )
+
+
+def _add_batches(
+    comparison: Comparison,
+    path: str | os.PathLike[str],
+    size: int,
+    model: Any,
+    batch_size: int,
+    texts: Sequence[Mapping[str, np.ndarray]],
+) -> None:
+    """Compare the same texts as the model for lists answers them, `batch_size` neighbours in length at once."""
+    with zipfile.ZipFile(path) as archive:
+        root = json.loads(archive.read("config.json"))["batch"]["root"]
+    session = Session(with_root(pathlib.Path(path).read_bytes()[:size], root), threads=2)
+    references = keras_outputs(model, texts, "default")
+    while len(group := list(itertools.islice(references, batch_size))) == batch_size:
+        longest = group[-1][0]["token_ids"].shape[1]
+        rows = [padded(features, longest, model.config.pad_token_id) for features, _ in group]
+        inputs = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        outputs = session.run(BATCH_SIGNATURE, inputs)
+        for row, (_, reference) in enumerate(group):
+            comparison.add(reference, {name: value[row : row + 1] for name, value in outputs.items()}, longest)
 
 
 def expected_size(model: Any, recipe: Recipe) -> int:
