@@ -120,7 +120,7 @@ def quantization(options: argparse.Namespace) -> None:
         elif not path.exists():
             files = [part for split in ("train", "dev") for part in (f"--{split}", options.data / f"{split}.tsv")]
             run("quantize", options.teacher, "-o", path, "--recipe", recipe, *files, *arguments)
-        data = test_data(options)
+        data = read_test(options)
         with quiet_imports():
             runner = edge.load(str(path), threads=1)
         labels = [result.label for result in runner(data.texts)]
@@ -165,7 +165,7 @@ def encoder_bytes(path: pathlib.Path) -> int:
     return int(size - sum(len(model.buffers[buffer].data) for buffer in looked_up))
 
 
-def test_data(options: argparse.Namespace) -> Any:
+def read_test(options: argparse.Namespace) -> Any:
     """The test set."""
     names = ("strict", "text_column", "pair_column", "label_column", "multi_label", "label_separator")
     reading = argparse.Namespace(**dict.fromkeys(names))
@@ -177,7 +177,7 @@ def measured(name: str, folder: pathlib.Path, options: argparse.Namespace, seed:
     path = folder / "dynamic_int8.tflite"
     if not path.exists():
         run("export", folder, "-o", path)
-    found = measure_file(path, ADAPTERS["sequence_classification"], test_data(options), seed)
+    found = measure_file(path, ADAPTERS["sequence_classification"], read_test(options), seed)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     exported = json.loads(path.with_suffix(".report.json").read_text(encoding="utf-8"))
     zeros = report.get("sparsity", 0.0)

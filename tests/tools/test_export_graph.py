@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from harness import TINY, randomize
 from keras_bert_tools.tflite.calibrate import correct_bias, equalize, measure_inputs
-from keras_bert_tools.tflite.convert import build_model, to_bytes
+from keras_bert_tools.tflite.convert import build_model, to_bytes, write_model
 from keras_bert_tools.tflite.graph import FlatGraph
 from keras_bert_tools.tflite.layout import Layout
 from keras_bert_tools.tflite.quantized import quantize_rows
@@ -28,10 +28,6 @@ TASKS = {
     "mean": lambda encoder: kb.SentenceEncoder(encoder, pooling="mean", normalize=True),
     "cls": lambda encoder: kb.SentenceEncoder(encoder, pooling="cls", normalize=False),
 }
-
-
-def write_model(*arguments):
-    return to_bytes(build_model(*arguments))
 
 
 def make(family, task):

@@ -22,7 +22,7 @@ class BatchGraph(FlatGraph):
     def __init__(self, graph: Subgraph, weights: Weights, batch_size: int) -> None:
         self.graph, self.weights, self.config = graph, weights, weights.config
         self.batch_size, self.length = batch_size, -1
-        self.matrix_inputs = {}
+        self.products = {}
         names, shape = InputNames(), (batch_size, -1)
         self._ids = graph.input(names.token_ids, shape)
         self.token_ids = graph.reshape(self._ids, (-1,))

@@ -116,6 +116,11 @@ def build_model(model: Any, weights: Weights, layout: Layout, file_names: Collec
     return writer
 
 
+def write_model(model: Any, weights: Weights, layout: Layout) -> bytes:
+    """The FlatBuffer alone of `build_model`; raises what `to_bytes` does."""
+    return to_bytes(build_model(model, weights, layout))
+
+
 def to_bytes(writer: ModelWriter) -> bytes:
     """The FlatBuffer.
 

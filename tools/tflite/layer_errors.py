@@ -11,7 +11,7 @@ import numpy as np
 from keras_bert.errors import ExportError
 
 from .comparison import Comparison
-from .convert import build_model, to_bytes
+from .convert import write_model
 from .layout import Layout
 from .prepare import TABLES, Prepared
 from .runtime import Session
@@ -76,7 +76,7 @@ class LayerErrors:
         return sorted(found, key=lambda each: -each.error)
 
     def _outputs(self, weights: Weights) -> list[dict[str, np.ndarray]]:
-        session = Session(to_bytes(build_model(self.model, weights, Layout({_SIGNATURE: None}))), threads=2)
+        session = Session(write_model(self.model, weights, Layout({_SIGNATURE: None})), threads=2)
         return [session.run(_SIGNATURE, features) for features in self.texts]
 
 
