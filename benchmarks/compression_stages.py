@@ -10,8 +10,8 @@ With --teacher DIR, a trained checkpoint, the other section is run instead: that
 trained for static_int8. Prints a row a file: its size, and without the tables of tokens and positions (the encoder
 part); score and loss in points on the test set; labels that agree with the float32 file's; median latency.
 
-  python benchmarks/compression.py DATA --work-dir runs --seeds 0 1 2
-  python benchmarks/compression.py DATA --work-dir runs --teacher runs/seed0/teacher
+  python benchmarks/compression_stages.py DATA --work-dir runs --seeds 0 1 2
+  python benchmarks/compression_stages.py DATA --work-dir runs --teacher runs/seed0/teacher
   (DATA: a folder with train.tsv, dev.tsv and test.tsv; about 40 minutes a seed for 7,000 short texts on 2 cores)
 """
 
