@@ -17,7 +17,10 @@ class Dense(keras.layers.Dense):
         quantizer: the `FakeQuantizer`, or None.
     """
 
-    quantizer: FakeQuantizer | None = None
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # Not an attribute of the class: PyTorch's modules would find that one before the layer set later.
+        self.quantizer: FakeQuantizer | None = None
 
     def enable_fake_quantization(self, spec: QuantizationSpec) -> FakeQuantizer:
         """Let the layer, which is built, round as `spec` says; functions traced before do not see it.

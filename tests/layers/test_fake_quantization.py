@@ -82,7 +82,9 @@ def test_gradients_of_activations_and_their_range():
     generator = np.random.default_rng(2)
     x, weight = (generator.normal(size=40).astype("float32") for _ in range(2))
     low, high = np.float32(-0.7), np.float32(0.9)
-    got = gradients(lambda x, low, high: ops.sum(fake_quantize(x, low, high) * weight), x, low, high)
+    got = gradients(
+        lambda x, low, high: ops.sum(fake_quantize(x, low, high) * ops.convert_to_tensor(weight)), x, low, high
+    )
     _, scale, zero_point = numbers(x, -0.7, 0.9)
     below, above = x < scale * (-128 - zero_point), x > scale * (127 - zero_point)
     np.testing.assert_allclose(got[0], np.where(below | above, 0, weight), atol=1e-6)
@@ -94,7 +96,9 @@ def test_gradients_of_weights_go_straight_through():
     generator = np.random.default_rng(3)
     kernel, weight = (generator.normal(size=(8, 3)).astype("float32") for _ in range(2))
     clip = ops.full((1, 3), 0.5)
-    (got,) = gradients(lambda kernel: ops.sum(fake_quantize_weights(kernel, clip, 4) * weight), kernel)
+    (got,) = gradients(
+        lambda kernel: ops.sum(fake_quantize_weights(kernel, clip, 4) * ops.convert_to_tensor(weight)), kernel
+    )
     np.testing.assert_allclose(got, weight, atol=1e-6)
 
 
