@@ -17,6 +17,7 @@ JOBS = {
     "predict": "label texts, find entities, answer questions",
     "distill": "train a small model by what a large one says",
     "prune": "take out heads, units, layers, tokens and weights",
+    "quantize": "write a file of fewer bits, after training for them where asked",
     "compress": "chain the tools until a target is met; one table, one picture",
     "export": "write a .tflite file that carries its tokenizer and labels, or a SavedModel",
     "benchmark": "size, cold start, latency and memory of exported files and their peers",

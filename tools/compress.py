@@ -1,8 +1,9 @@
 """Make a trained model as small as a target asks, and show what each step cost.
 
 The tools are chained in a few sensible ways, from the mildest to the hardest: the vocabulary cut to the training texts,
-half of the heads and feed-forward, half and a third of the layers, both; each exported as dynamic_int8 and measured on
-the development set, or on --test where given. It stops at the first file that meets the target. In OUT are then
+half of the heads and feed-forward, half and a third of the layers, both; each written as dynamic_int8 and as int4 and
+measured on the development set, or on --test where given. It stops at the first file that meets the target. In OUT are
+then
 model.tflite (the winner, or the nearest where none meets the target: exit status 3), its checkpoint under stages/,
 report.json, commands.sh (what was run, to repeat it), pareto.png and pareto.svg (extra `plots`).
 
@@ -39,6 +40,7 @@ from .report import print_table, write_report
 from .tasks import add_reading_options
 
 NOT_MET = 3  # exit status
+_CALIBRATED = ("int4",)  # recipes that `quantize` writes
 _MEASURES = {"size": "bytes", "gzip": "bytes", "parameters": "", "latency": "ms"}
 
 
@@ -121,7 +123,7 @@ class _Work:
                 self._done[folder] = self._run(stage.job, str(before), *stage.options, *self._training(), out=folder)
             seconds += self._done[folder]
         path = self.output / "files" / f"{plan.name.replace(', ', '.')}.tflite"
-        seconds += self._run("export", str(folder), "--recipe", plan.recipe, out=path)
+        seconds += self._write(folder, plan.recipe, path)
         exported = json.loads(path.with_suffix(".report.json").read_text(encoding="utf-8"))
         measures = measure_file(path, self.task, self.data, self.options.seed)
         metrics = [name for name in measures if name not in ("size", "gzip", "low", "high", "latency")]
@@ -136,17 +138,29 @@ class _Work:
             "seconds": round(seconds, 1),
         }
 
+    def _write(self, folder: pathlib.Path, recipe: str, path: pathlib.Path) -> float:
+        """Write the file by `recipe`; seconds that it took."""
+        if recipe not in _CALIBRATED:
+            return self._run("export", str(folder), "--recipe", recipe, out=path)
+        command = [str(folder), "--recipe", recipe, "--calibration", str(self.options.train), *self._reading()]
+        return self._run("quantize", *command, out=path)
+
     def _training(self) -> list[str]:
         options = self.options
         found = ["--train", options.train, "--dev", options.dev, "--epochs", options.epochs, "--seed", options.seed]
         found += ["--batch-size", options.batch_size, "--learning-rate", options.learning_rate]
         if options.max_length:
             found += ["--max-length", options.max_length]
+        return [*(str(value) for value in found), *self._reading()]
+
+    def _reading(self) -> list[str]:
+        """The options that say how data files are read."""
+        options, found = self.options, []
         for name in self.task.option_names:
             value = getattr(options, name, None)
             if value not in (None, False) and name not in ("regression", "multi_label"):  # which the model tells
                 found += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
-        return [str(value) for value in (*found, *(["--strict"] if options.strict else []))]
+        return [*map(str, found), *(["--strict"] if options.strict else [])]
 
     def _run(self, job: str, *arguments: str, out: pathlib.Path) -> float:
         """Run a job as the command line would; seconds that it took."""

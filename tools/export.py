@@ -22,10 +22,11 @@ import pathlib
 import time
 from typing import Any
 
-from keras_bert.errors import ExportError, KerasBertError
+from keras_bert.errors import ExportError
 from keras_bert.files import atomic_path
 
 from . import options as shared
+from .compression.corpus import read_corpus
 from .progress import progress_bar
 from .quiet import quiet_imports
 from .report import print_table, write_report
@@ -95,7 +96,7 @@ def _run_saved_model(options: argparse.Namespace) -> int:
             text_input=options.text_input,
             pairs=options.pairs,
             max_length=options.max_length,
-            texts=_read_texts(options.texts),
+            texts=read_corpus(options.texts) if options.texts else [],
         )
     values = {
         "model": str(options.model),
@@ -138,7 +139,7 @@ def _run_tflite(options: argparse.Namespace) -> int:
     model = load_model(shared.checkpoint_path(options.model), options.task)
     profile, recipe = options.profile or "default", recipes.RECIPES[options.recipe or DEFAULT_RECIPE]
     layout = plan_layout(model, options.lengths, profile, recipe.name)
-    features = text_features(model, _read_texts(options.texts))
+    features = text_features(model, read_corpus(options.texts) if options.texts else [])
     with atomic_path(output) as temporary:
         with progress_bar("converting", 1) as advance:
             flatbuffer, members = convert(model, recipe, layout, features)
@@ -219,21 +220,6 @@ def _saved_task(checkpoint: Any) -> str:
             f" be exported: say which with --task {'|'.join(TASKS)}"
         )
     return task
-
-
-def _read_texts(path: str | None) -> list[str]:
-    if path is None:
-        return []
-    try:
-        lines = pathlib.Path(path).read_text(encoding="utf-8").splitlines()
-    except OSError as error:
-        raise KerasBertError(f"cannot read {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise KerasBertError(f"{path} is not UTF-8 text: byte {error.start}") from error
-    texts = [line for line in lines if line.strip()]
-    if not texts:
-        raise KerasBertError(f"{path} holds no text; expected one text a line")
-    return texts
 
 
 def _lengths(text: str) -> list[int]:

@@ -2,7 +2,8 @@
 answers in contexts, sentence vectors.
 
 The best epoch on the development set is kept in OUT, a Hugging Face checkpoint with tokenizer and labels, beside
-report.json and a model card. Without --dev a tenth of the training set, drawn from the seed, is held out.
+report.json and a model card. Without --dev a tenth of the training set, drawn from the seed, is held out. Where 1% or
+more of the weights of a checkpoint's layers are zeros, as after `prune --sparsity`, the zeros stay.
 
 example:
   keras-bert finetune path/to/checkpoint --train train.tsv --dev dev.tsv --test test.tsv -o out

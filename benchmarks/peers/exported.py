@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import string
 import tempfile
 from pathlib import Path
@@ -24,8 +25,11 @@ def vocabulary(size: int) -> list[str]:
     return tokens + [f"[unused{number}]" for number in range(size - len(tokens))]
 
 
-def build(shape_name: str, directory: Path) -> None:
+def build(shape_name: str, directory: Path, vocab: Path | None = None) -> None:
     """Write `ours_float32.tflite` and `ours_dynamic_int8.tflite` into `directory`, replacing older ones.
+
+    Args:
+        vocab: a vocab.txt of the preset's size; without it, single characters.
 
     Raises:
         RuntimeError: the export command failed; it has printed why.
@@ -38,7 +42,10 @@ def build(shape_name: str, directory: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         vocab_dir, checkpoint = Path(folder) / "vocabulary", Path(folder) / "checkpoint"
         vocab_dir.mkdir()
-        (vocab_dir / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary(config.vocab_size)))
+        if vocab is None:
+            (vocab_dir / "vocab.txt").write_text("".join(f"{token}\n" for token in vocabulary(config.vocab_size)))
+        else:
+            shutil.copy(vocab, vocab_dir / "vocab.txt")
         tokenizer = kb.Tokenizer.from_pretrained(vocab_dir)
         kb.SequenceClassifier(kb.Encoder(config), labels=2, tokenizer=tokenizer).save_pretrained(checkpoint)
         for recipe in RECIPES:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -110,22 +111,28 @@ def build(shape_name: str, directory: Path) -> None:
         temporary.rename(target)
 
 
-def contestants(directory: Path, threads: int) -> list[Contestant]:
-    """Every variant as a session on `threads` threads."""
+def open_session(directory: Path, variant: Variant, threads: int) -> Any:
+    """The variant's file as an `onnxruntime.InferenceSession` on `threads` threads."""
     import onnxruntime
 
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    # Threads may spin inside a call as ever, but not on into the turn of the next contestant.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return onnxruntime.InferenceSession(
+        str(directory / variant.file_name),
+        options,
+        providers=["CPUExecutionProvider"],
+        disabled_optimizers=list(variant.disabled),
+    )
+
+
+def contestants(directory: Path, threads: int) -> list[Contestant]:
+    """Every variant as a session on `threads` threads."""
+
     def contestant(variant: Variant) -> Contestant:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
-        options.log_severity_level = 3
-        # Threads may spin inside a call as ever, but not on into the turn of the next contestant.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
-        session = onnxruntime.InferenceSession(
-            str(directory / variant.file_name),
-            options,
-            providers=["CPUExecutionProvider"],
-            disabled_optimizers=list(variant.disabled),
-        )
+        session = open_session(directory, variant, threads)
         names = [value.name for value in session.get_inputs()]
 
         def prepare(length: int) -> Run:

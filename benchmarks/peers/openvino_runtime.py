@@ -29,6 +29,8 @@ VARIANTS = (
     ("openvino int8", STATIC_INT8, "bf16"),
 )
 
+GROUPS = tuple(dict.fromkeys(group for group, _, _ in VARIANTS))
+
 
 def build(directory: Path) -> None:
     """Write the int8 models beside the ONNX files of `peers.onnx_runtime.build`; files already there are kept."""

@@ -2,33 +2,17 @@
 
 import math
 import queue
-from typing import NamedTuple
+import threading
 
 import numpy as np
 
+from .batch import BatchModel
 from .errors import EdgeError
 from .runtime import open_interpreter, unusable
-
-# What the exporter's two profiles call their inputs -> what they hold.
-INPUT_ROLES = {
-    "token_ids": "token_ids",
-    "ids": "token_ids",
-    "segment_ids": "segment_ids",
-    "padding_mask": "padding_mask",
-    "mask": "padding_mask",
-}
+from .signature import INPUT_ROLES, read_signature
 
 # Tasks whose outputs have a row for every token; rows of padding are cut off.
 ROW_TASKS = ("token_classification", "question_answering", "masked_lm")
-
-
-class Signature(NamedTuple):
-    """What the file says of one signature: tensor indices, shapes and the size of each output's last axis by name."""
-
-    inputs: dict[str, int]
-    input_shapes: dict[str, list[int]]
-    outputs: dict[str, int]
-    output_widths: dict[str, int]
 
 
 class Engine:
@@ -42,6 +26,7 @@ class Engine:
       max_length: longest input in tokens.
       uses_segments: whether the model reads segment ids.
       output_widths: output name -> size of its last axis, as the file states it.
+      batch_size: texts that `run_batch` takes; None where the file has no model for lists, or it cannot be opened.
     """
 
     def __init__(self, path, manifest, threads=1, workers=1):
@@ -56,19 +41,23 @@ class Engine:
         self._path = path
         fixed = [length for length in manifest.signatures.values() if length is not None]
         self.max_length = min([manifest.max_length, *([max(fixed)] if fixed else [])])
+        self._known_answer = manifest.known_answer
+        self._batch = None if manifest.batch is None else BatchModel(path, manifest, threads)
+        self._opening = threading.Lock()
+        self.batch_size = None if self._batch is None else self._batch.size
         # Last in, first out: a lone caller always gets the interpreter that is ready for texts of the last length.
         self._free: queue.LifoQueue = queue.LifoQueue()
         for _ in range(workers):
             self._free.put(self._open(manifest))
-        if manifest.known_answer is not None:
-            self._check(manifest.known_answer)
+        if self._known_answer is not None:
+            self._check(lambda *known: [self.run(*known)])
 
     def _open(self, manifest):
         """One interpreter behind a call (token_ids, segment_ids) -> outputs."""
         path = self._path
         self.runtime, interpreter = open_interpreter(path, self.threads)
         try:
-            signatures = {key: _read_signature(interpreter, key, path) for key in manifest.signatures}
+            signatures = {key: read_signature(interpreter, key, path) for key in manifest.signatures}
             any_length = None in manifest.signatures.values()
             call = (
                 _AnyLength(interpreter, signatures) if any_length else _FixedLengths(interpreter, signatures, manifest)
@@ -80,18 +69,19 @@ class Engine:
         self.output_widths = first.output_widths
         return call
 
-    def _check(self, known):
-        """EdgeError unless the runtime gives the outputs that the exporter wrote down for one text."""
+    def _check(self, run):
+        """EdgeError unless each of the outputs that `run` returns is what the exporter wrote down for one text."""
+        known = self._known_answer
         segments = known["segment_ids"] if self.uses_segments else None
         too_long = len(known["token_ids"]) > self.max_length
         if too_long or set(known["outputs"]) != set(self.output_widths):
             raise EdgeError(f"config.json in {self._path}: known_answer is not one of this model")
-        outputs = self.run(known["token_ids"], segments)
         squares = expected_squares = 0.0
-        for name, values in known["outputs"].items():
-            got = outputs[name].ravel()[: len(values)].tolist()
-            squares += sum((x - y) ** 2 for x, y in zip(got, values))
-            expected_squares += sum(y * y for y in values)
+        for outputs in run(known["token_ids"], segments):
+            for name, values in known["outputs"].items():
+                got = outputs[name].ravel()[: len(values)].tolist()
+                squares += sum((x - y) ** 2 for x, y in zip(got, values))
+                expected_squares += sum(y * y for y in values)
         error = math.sqrt(squares / max(expected_squares, 1e-30))
         if error > known["tolerance"]:
             raise EdgeError(
@@ -120,6 +110,41 @@ class Engine:
             raise EdgeError(f"{self.runtime} failed on {len(token_ids)} tokens in {self._path}: {error}") from error
         finally:
             self._free.put(call)
+        return self._finite(outputs)
+
+    def run_batch(self, rows):
+        """Outputs of each of `batch_size` texts in one run, as `run` gives them, or one by one where memory is short.
+
+        Args:
+          rows: list of (token ids, segment ids or None), as many as `batch_size` said.
+
+        Raises:
+          EdgeError: as `run`.
+        """
+        call = self._free.get()
+        try:
+            if call.batch is None and self.batch_size is not None:
+                self._open_batch(call)
+            outputs = [call(*row) for row in rows] if call.batch is None else call.batch(rows)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            if isinstance(error, EdgeError):
+                raise
+            raise EdgeError(f"{self.runtime} failed on {len(rows)} texts in {self._path}: {error}") from error
+        finally:
+            self._free.put(call)
+        return [self._finite(row) for row in outputs]
+
+    def _open_batch(self, call):
+        """Gives `call` an interpreter of the model for lists, or takes `batch_size` away."""
+        with self._opening:
+            opened = None if self._batch is None else self._batch.open(self.workers)
+            if opened is None:
+                self.batch_size = None
+            elif self._known_answer is not None:
+                self._check(lambda *known: opened([known] * opened.size))
+            call.batch = opened
+
+    def _finite(self, outputs):
         for name, value in outputs.items():
             if not math.isfinite(value.sum()):
                 raise EdgeError(f"{self._path} gave an output {name} that is not finite")
@@ -127,31 +152,11 @@ class Engine:
 
     def run_encoding(self, encoding):
         """Outputs of one `tokenizers.Encoding`."""
-        return self.run(encoding.ids, encoding.type_ids if self.uses_segments else None)
+        return self.run(*self.row(encoding))
 
-
-def _read_signature(interpreter, key, path):
-    """The Signature called `key`, as plain data: a runner that stays alive forbids resizing the inputs."""
-    present = interpreter.get_signature_list()
-    if key not in present:
-        raise EdgeError(f"{path} lacks the signature {key!r}; it has {', '.join(map(repr, sorted(present)))}")
-    runner = interpreter.get_signature_runner(key)
-    inputs, outputs = runner.get_input_details(), runner.get_output_details()
-    for name, details in inputs.items():
-        if name not in INPUT_ROLES or details["dtype"] != np.int32:
-            raise EdgeError(f"{path} has an input {name} of {details['dtype'].__name__}, which is not known")
-    for name, details in outputs.items():
-        if details["dtype"] != np.float32:
-            raise EdgeError(f"{path} has an output {name} of {details['dtype'].__name__}, and float32 was expected")
-    by_role = {INPUT_ROLES[name]: details for name, details in inputs.items()}
-    if "token_ids" not in by_role or len(by_role) != len(inputs):
-        raise EdgeError(f"{path} has the inputs {', '.join(sorted(inputs))}: one of them must be for token ids")
-    return Signature(
-        {role: details["index"] for role, details in by_role.items()},
-        {INPUT_ROLES[name]: details["shape"].tolist() for name, details in inputs.items()},
-        {name: details["index"] for name, details in outputs.items()},
-        {name: int(details["shape"][-1]) if len(details["shape"]) else 0 for name, details in outputs.items()},
-    )
+    def row(self, encoding):
+        """(token ids, segment ids or None) of one `tokenizers.Encoding`."""
+        return encoding.ids, encoding.type_ids if self.uses_segments else None
 
 
 class _AnyLength:
@@ -166,6 +171,7 @@ class _AnyLength:
         self._segment_ids = signature.inputs.get("segment_ids")
         self._inputs = list(signature.inputs.values())
         self._outputs = signature.outputs
+        self.batch = None  # opened with the first list
         self._resize(1)  # finds unknown operations now, not at the first text
 
     def _resize(self, length):

@@ -15,13 +15,16 @@ LABELLED_TASKS = ("sequence_classification", "token_classification")
 # Special tokens of a RoBERTa pair, and some text: anything shorter is no model for texts.
 MIN_LENGTH = 8
 MAX_LENGTH = 1 << 20
+MAX_BATCH = 1024
 
 
 class Manifest(NamedTuple):
     """The checked fields of config.json; lengths are tokens, special tokens included.
 
     `known_answer`: a text's `token_ids` and `segment_ids`, the first values of the model's `outputs` for it by name,
-    and the relative error (`tolerance`) that a runtime may make; None in files without one.
+    and the relative error (`tolerance`) that a runtime may make; None in files without one. `batch`: where the model
+    for lists is (see `keras_bert_edge.batch`): how many texts it answers at once (`size`) and the first four bytes of a
+    FlatBuffer that opens it (`root`); None in files without one.
     """
 
     task: str
@@ -36,6 +39,7 @@ class Manifest(NamedTuple):
     model_size: int
     versions: dict[str, str]
     known_answer: Optional[dict[str, Any]]
+    batch: Optional[dict[str, int]]
 
 
 def parse_manifest(content, path):
@@ -79,6 +83,7 @@ def parse_manifest(content, path):
     if problem_type == "regression" and len(labels) != 1:
         raise _wrong(path, "labels", "one name for the one value of a regression", labels)
     length = f"an integer from {MIN_LENGTH} to {MAX_LENGTH}"
+    model_size = take("model_size", "the size of the model in bytes", lambda value: _is_integer(value, 1, math.inf))
     return Manifest(
         task=task,
         labels=labels,
@@ -88,9 +93,12 @@ def parse_manifest(content, path):
         signatures=take(
             "signatures", "one signature of dynamic length (null) or several of fixed lengths", _are_signatures
         ),
-        model_size=take("model_size", "the size of the model in bytes", lambda value: _is_integer(value, 1, math.inf)),
+        model_size=model_size,
         versions=take("versions", "names with versions", _are_versions, {}),
         known_answer=take("known_answer", "a text's ids with the outputs for it", _is_known_answer),
+        batch=take(
+            "batch", "a size and a place inside the model", lambda value: value is None or _is_batch(value, model_size)
+        ),
         **{name: take(name, "a string", _is_string, "") for name in ("family", "profile", "recipe")},
     )
 
@@ -124,6 +132,16 @@ def _is_known_answer(value):
         and _is_number(value["tolerance"])
         and isinstance(outputs, dict)
         and all(isinstance(row, list) and all(map(_is_number, row)) for row in outputs.values())
+    )
+
+
+def _is_batch(value, model_size):
+    return (
+        isinstance(value, dict)
+        and set(value) == {"size", "root"}
+        and _is_integer(value["size"], 2, MAX_BATCH)
+        and _is_integer(value["root"], 8, model_size - 4)
+        and value["root"] % 4 == 0
     )
 
 

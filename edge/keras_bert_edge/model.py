@@ -1,11 +1,11 @@
 """`load` and the Model it returns: a file in, a callable out."""
 
 import os
-from concurrent.futures import ThreadPoolExecutor
 
 from .archive import read_members
 from .engine import Engine
 from .errors import EdgeError
+from .lists import answer_list, as_pair
 from .manifest import parse_manifest
 from .memory import require_memory
 from .tasks import open_task
@@ -13,9 +13,6 @@ from .tokenizer import TextTokenizer
 
 MEMBER_LIMITS = {"config.json": 1 << 20, "tokenizer.json": 64 << 20}
 MAX_THREADS = 1024
-
-# Texts of a list that one worker takes at a time.
-CHUNK = 8
 
 
 class Model:
@@ -57,53 +54,27 @@ class Model:
 
         Returns:
           The result type of the task (see `keras_bert_edge.tasks`), or a list of them in the order of the texts. A list
-          is answered from its shortest text to its longest, by as many workers as `load` was given.
+          is answered from its shortest text to its longest, by as many workers as `load` was given, and several short
+          texts at once where the file has a model for that.
 
         Raises:
           EdgeError: an input that is no text, a pair where the task takes one text, one text where it needs a pair, or
             an option that the task does not have.
         """
-        if isinstance(text, list):
-            if pair is not None:
-                raise EdgeError("with a list, give pairs as tuples: model([(text, pair), ...])")
-            return self._answer_list(text, options)
-        if isinstance(text, tuple):
-            if pair is not None or len(text) != 2:
-                raise EdgeError(f"a pair is a tuple of two strings, not of {len(text) + (pair is not None)}")
-            text, pair = text
         for name in options:
             if name not in self._answer.OPTIONS:
                 raise EdgeError(f"{self.task} has no option {name!r}")
+        if isinstance(text, list):
+            if pair is not None:
+                raise EdgeError("with a list, give pairs as tuples: model([(text, pair), ...])")
+            return answer_list(text, lambda item: self._answer(*as_pair(item), **options), self._answer, self.engine)
+        if isinstance(text, tuple):
+            text, pair = as_pair(text if pair is None else (*text, pair))
         return self._answer(text, pair, **options)
-
-    def _answer_list(self, items, options):
-        # Neighbours of one length need no new allocation of the interpreter's tensors.
-        order = sorted(range(len(items)), key=lambda index: _characters(items[index]))
-        results = [None] * len(items)
-
-        def answer(indices):
-            for index in indices:
-                results[index] = self(items[index], **options)
-
-        workers = min(self.engine.workers, len(items))
-        if workers < 2:
-            answer(order)
-            return results
-        chunk = max(1, min(CHUNK, len(items) // workers))
-        with ThreadPoolExecutor(workers) as pool:
-            for _ in pool.map(answer, (order[at : at + chunk] for at in range(0, len(order), chunk))):
-                pass
-        return results
 
     def describe(self, result):
         """One line of plain text for a result of this model."""
         return self._answer.describe(result)
-
-
-def _characters(item):
-    """Length of a text or pair; what is neither is refused when it is answered."""
-    texts = item if isinstance(item, tuple) else (item,)
-    return sum(len(text) for text in texts if isinstance(text, str))
 
 
 def inspect(path):

@@ -11,8 +11,8 @@ import collections
 import statistics
 import time
 
-from .engine import INPUT_ROLES
 from .errors import EdgeError
+from .signature import INPUT_ROLES
 
 ROUNDS = 7
 SECONDS_A_ROUND = 0.004

@@ -33,16 +33,19 @@ def find_runtime():
     )
 
 
-def open_interpreter(path, threads):
+def open_interpreter(path, threads, content=None):
     """(distribution name, interpreter) for the model at `path`, its weights mapped from the file, not copied.
+
+    With `content`, a FlatBuffer's bytes, for that model, which is said to come from `path`.
 
     Raises:
       EdgeError: no runtime, or the runtime cannot open the model.
     """
     distribution, interpreter_class = find_runtime()
     try:
-        # model_path, not model_content: the runtime maps the file, so that processes share its pages.
-        return distribution, interpreter_class(model_path=os.fspath(path), num_threads=threads)
+        # model_path, where it can be: the runtime maps the file, so that processes share its pages.
+        source = {"model_path": os.fspath(path)} if content is None else {"model_content": content}
+        return distribution, interpreter_class(**source, num_threads=threads)
     except (ValueError, RuntimeError) as error:
         raise unusable(path, distribution, error) from error
 

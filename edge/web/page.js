@@ -19,8 +19,10 @@ async function pick(file) {
     return;
   }
   const { task, recipe, labels } = answerer.config;
-  $("status").textContent = `${file.name}: ${task.replaceAll("_", " ")}, ${recipe}, ${labels.length} labels`;
+  const counted = labels.length ? `, ${labels.length} labels` : "";
+  $("status").textContent = `${file.name}: ${task.replaceAll("_", " ")}, ${recipe}${counted}`;
   $("question-row").hidden = !answerer.needsPair;
+  $("question-name").textContent = task === "sentence_embedding" ? "Compared with" : "Question";
   $("text").disabled = false;
   await show();
 }
@@ -33,25 +35,42 @@ async function show() {
   const result = answerer.needsPair ? await answerer.answer($("question").value, text) : await answerer.answer(text);
   const milliseconds = performance.now() - began;
   if (number !== latest) return; // a newer text is on its way
-  const parts = result.scores ? bars(result) : marked(text, result.entities ?? (result.answer ? [result] : []));
-  if (result.answer === "") parts.push(element("p", "nothing", "no answer in this text"));
-  $("result").replaceChildren(...parts);
+  $("result").replaceChildren(...shown(text, result));
   $("latency").textContent = `${milliseconds.toFixed(1)} ms`;
 }
 
-function bars({ scores, truncated }) {
+function shown(text, result) {
+  const parts = [];
+  if (result.scores) parts.push(...labelled(result.scores));
+  else if (result.similarity !== undefined) parts.push(bar("similarity", result.similarity));
+  else if (result.fills) parts.push(...filled(result.fills));
+  else parts.push(marked(text, result.entities ?? (result.answer ? [result] : [])));
+  if (result.answer === "") parts.push(element("p", "nothing", "no answer in this text"));
+  if (result.truncated) parts.push(element("p", "nothing", "the text is longer than the model reads and was cut"));
+  return parts;
+}
+
+function labelled(scores) {
   const { labels, problem_type: kind } = answerer.config;
   if (kind === "regression") return [element("p", "value", `${labels[0]}: ${scores[0].toFixed(4)}`)];
   const rows = labels.map((label, index) => [label, scores[index]]).sort((a, b) => b[1] - a[1]);
-  const parts = rows.map(([label, score]) => {
-    const row = element("div", "bar");
-    const fill = element("span", "fill");
-    fill.style.width = `${100 * score}%`;
-    row.append(fill, element("span", "label", label), element("span", "score", score.toFixed(4)));
-    return row;
-  });
-  if (truncated) parts.push(element("p", "nothing", "the text is longer than the model reads and was cut"));
-  return parts;
+  return rows.map(([label, score]) => bar(label, score));
+}
+
+function filled(fills) {
+  if (!fills.length) return [element("p", "nothing", "write [MASK] where a word is missing")];
+  return fills.flatMap((tokens, index) => [
+    element("h2", "mask", `mask ${index + 1}`),
+    ...tokens.map((token) => bar(token.text, token.score)),
+  ]);
+}
+
+function bar(label, score) {
+  const row = element("div", "bar");
+  const fill = element("span", "fill");
+  fill.style.width = `${100 * Math.max(score, 0)}%`;
+  row.append(fill, element("span", "label", label), element("span", "score", score.toFixed(4)));
+  return row;
 }
 
 function marked(text, places) {
@@ -64,7 +83,7 @@ function marked(text, places) {
     at = end;
   }
   paragraph.append(text.slice(at));
-  return [paragraph];
+  return paragraph;
 }
 
 $("file").addEventListener("change", (event) => event.target.files[0] && pick(event.target.files[0]));

@@ -8,6 +8,8 @@ import { WordPiece } from "./wordpiece.js";
 const WASM = "./node_modules/@litertjs/core/wasm/";
 const ROLES = { token_ids: "ids", ids: "ids", segment_ids: "segments", padding_mask: "mask", mask: "mask" };
 
+const ROW_TASKS = ["token_classification", "question_answering", "masked_lm"]; // a row of outputs for each token
+
 let runtime = null;
 
 export async function open(bytes) {
@@ -36,7 +38,9 @@ export async function open(bytes) {
     const results = await model.run(signature, inputs);
     const outputs = {};
     for (const [name, tensor] of Object.entries(results)) {
-      outputs[name] = Float32Array.from(await tensor.data());
+      const values = Float32Array.from(await tensor.data());
+      const used = ROW_TASKS.includes(config.task) ? (values.length / length) * ids.length : values.length;
+      outputs[name] = values.slice(0, used);
       tensor.delete();
     }
     for (const tensor of Object.values(inputs)) tensor.delete();

@@ -1,9 +1,10 @@
 // What each task makes of a text, with the same rules as keras_bert_edge.tasks.
 
 const OVERLAP = 128;
+const TOP_K = 5;
 
 export function softmax(values) {
-  const highest = Math.max(...values);
+  const highest = values.reduce((a, b) => Math.max(a, b), -Infinity); // a vocabulary is too many arguments
   const weights = values.map((value) => Math.exp(value - highest));
   const total = weights.reduce((a, b) => a + b, 0);
   return weights.map((weight) => weight / total);
@@ -13,11 +14,13 @@ export class Answerer {
   // `run({ids, segments})` resolves to the outputs by name, flat arrays whose rows are the tokens given.
   constructor(config, tokenizer, longest, run) {
     Object.assign(this, { config, tokenizer, longest, run });
-    this.needsPair = config.task === "question_answering";
+    this.needsPair = config.task === "question_answering" || config.task === "sentence_embedding";
     const tasks = {
       sequence_classification: this.classify,
       token_classification: this.tag,
       question_answering: this.ask,
+      sentence_embedding: this.compare,
+      masked_lm: this.fill,
     };
     this.answer = tasks[config.task];
     if (!this.answer) throw new Error(`this page has nothing to show for ${config.task}`);
@@ -33,6 +36,36 @@ export class Answerer {
       else if (kind === "multi_label_classification") scores = scores.map((value) => 1 / (1 + Math.exp(-value)));
     }
     return { ids: encoding.ids, scores, truncated: encoding.truncated };
+  }
+
+  // The cosine of the angle between the vectors of two texts, and the vectors.
+  async compare(one, other) {
+    const vectors = [];
+    let truncated = false;
+    for (const text of [one, other]) {
+      const encoding = this.tokenizer.encode(text, null, this.longest);
+      vectors.push(Array.from((await this.run(encoding)).embedding));
+      truncated ||= encoding.truncated;
+    }
+    const product = (a, b) => a.reduce((sum, value, index) => sum + value * b[index], 0);
+    const [a, b] = vectors;
+    const lengths = Math.sqrt(product(a, a) * product(b, b));
+    return { similarity: lengths ? product(a, b) / lengths : 0, vectors, truncated };
+  }
+
+  // For each mask the most probable tokens: [{text, id, score}], best first, of equals the lower id first.
+  async fill(text) {
+    const { ids, segments, truncated } = this.tokenizer.encode(text, null, this.longest);
+    const masks = [...ids.keys()].filter((at) => ids[at] === this.tokenizer.mask);
+    if (!masks.length) return { fills: [], truncated };
+    const { logits } = await this.run({ ids, segments });
+    const width = logits.length / ids.length;
+    const fills = masks.map((at) => {
+      const scores = softmax(Array.from(logits.slice(at * width, (at + 1) * width)));
+      const best = [...scores.keys()].sort((a, b) => scores[b] - scores[a] || a - b).slice(0, TOP_K);
+      return best.map((id) => ({ text: this.tokenizer.tokenOf(id), id, score: scores[id] }));
+    });
+    return { fills, truncated };
   }
 
   async tag(text) {

@@ -34,8 +34,15 @@ export class WordPiece {
     this.added = new Map(added.map((token) => [token.content, token.id]));
     const contents = [...this.added.keys()].sort((a, b) => b.length - a.length).map(escapeRegExp);
     this.addedPattern = contents.length ? new RegExp(contents.join("|"), "g") : null;
+    this.mask = this.added.get("[MASK]") ?? this.vocab.get("[MASK]");
     this.single = this.readTemplate(template, "single");
     this.pair = this.readTemplate(template, "pair");
+  }
+
+  // A token as it is written in the vocabulary; "" for an id that no token has.
+  tokenOf(id) {
+    this.byId ??= new Map([...this.vocab, ...this.added].map(([token, number]) => [number, token]));
+    return this.byId.get(id) ?? "";
   }
 
   // [{special: id} or {text: 0 or 1}, each with its segment]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pathlib
 from typing import Any
 
 import keras
@@ -11,9 +12,11 @@ import numpy as np
 from ..errors import CheckpointError
 from ..files import atomic_directory, atomic_write_json
 from ..models.families import get_family
+from ..models.quantization import quantizers
 from .config_json import write_config
 from .huggingface import WEIGHTS, write_tensors
 from .names import HUGGINGFACE, Slot, encoder_slots, head_slots
+from .quantization import QUANTIZATION, write_quantization
 from .sentence import write_pooling
 
 
@@ -32,6 +35,7 @@ def save(model: Any, path: str | os.PathLike[str], *, tokenizer: Any = None) -> 
     prefix = "" if architecture == family.architectures["encoder"] else names.prefix
     slots = encoder_slots(encoder, names, HUGGINGFACE)
     named = {id(slot.variable) for slot in slots}
+    named |= {id(variable) for quantizer in quantizers(model).values() for variable in quantizer.weights}
     lost = [v.path for v in encoder.weights if id(v) not in named and "seed_generator" not in v.path]
     if lost:
         raise CheckpointError(
@@ -50,6 +54,9 @@ def save(model: Any, path: str | os.PathLike[str], *, tokenizer: Any = None) -> 
             tokenizer.save(folder, family=family.name)
         if task == "sentence_embedding":
             write_pooling(folder, model)
+        write_quantization(folder, model)
+    if not quantizers(model):  # ranges of the weights that were there before
+        (pathlib.Path(path) / QUANTIZATION).unlink(missing_ok=True)
 
 
 def _values(slot: Slot) -> np.ndarray:

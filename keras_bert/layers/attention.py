@@ -9,6 +9,7 @@ import keras
 from keras import ops
 
 from ..config import EncoderConfig
+from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
 
@@ -46,7 +47,7 @@ class SelfAttention(keras.layers.Layer):
         super().__init__(**kwargs)
         self.config = config
         self.query, self.key, self.value, self.out = (
-            keras.layers.Dense(
+            Dense(
                 size,
                 kernel_initializer=weight_initializer(config.initializer_range),
                 dtype=self.dtype_policy,
@@ -79,7 +80,7 @@ class SelfAttention(keras.layers.Layer):
         queries = x if queries is None else queries
         batch, size = ops.shape(x)[0], config.attention_size // config.num_heads
 
-        def heads(dense: keras.layers.Dense, rows: Any) -> Any:
+        def heads(dense: Dense, rows: Any) -> Any:
             split = ops.reshape(dense(rows), (batch, ops.shape(rows)[1], config.num_heads, size))
             return ops.transpose(split, (0, 2, 1, 3))
 

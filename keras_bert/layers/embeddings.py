@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from ..config import EncoderConfig
+from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
 
@@ -34,7 +35,7 @@ class TextEmbedding(keras.layers.Layer):
         self.dropout = Dropout(config.hidden_dropout, dtype=self.dtype_policy)
         self.projection = None
         if config.embedding_size != config.hidden_size:
-            self.projection = keras.layers.Dense(
+            self.projection = Dense(
                 config.hidden_size,
                 kernel_initializer=weight_initializer(config.initializer_range),
                 dtype=self.dtype_policy,

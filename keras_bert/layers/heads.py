@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ..config import EncoderConfig
+from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
 from .transformer import activation
@@ -42,14 +43,14 @@ class ClassificationHead(keras.layers.Layer):
         self.dropout = Dropout(dropout, dtype=self.dtype_policy)
         self.dense = None
         if hidden_activation:
-            self.dense = keras.layers.Dense(
+            self.dense = Dense(
                 config.hidden_size,
                 activation=hidden_activation,
                 kernel_initializer=weight_initializer(config.initializer_range),
                 dtype=self.dtype_policy,
                 name="dense",
             )
-        self.classifier = keras.layers.Dense(
+        self.classifier = Dense(
             num_outputs,
             kernel_initializer=weight_initializer(config.initializer_range),
             dtype=self.dtype_policy,
@@ -100,7 +101,7 @@ class MaskedLMHead(keras.layers.Layer):
     def __init__(self, config: EncoderConfig, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.config = config
-        self.dense = keras.layers.Dense(
+        self.dense = Dense(
             config.embedding_size,
             kernel_initializer=weight_initializer(config.initializer_range),
             dtype=self.dtype_policy,

@@ -9,6 +9,7 @@ from keras import ops
 
 from ..config import EncoderConfig
 from .attention import SelfAttention
+from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
 
@@ -43,9 +44,7 @@ class TransformerBlock(keras.layers.Layer):
             for name in ("attention_norm", "output_norm")
         )
         self.feedforward_in, self.feedforward_out = (
-            keras.layers.Dense(
-                size, kernel_initializer=weight_initializer(config.initializer_range), dtype=policy, name=name
-            )
+            Dense(size, kernel_initializer=weight_initializer(config.initializer_range), dtype=policy, name=name)
             for size, name in ((config.intermediate_size, "feedforward_in"), (config.hidden_size, "feedforward_out"))
         )
         self.activation = activation(config.activation)

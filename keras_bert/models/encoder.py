@@ -8,7 +8,7 @@ from typing import Any
 import keras
 
 from ..config import EncoderConfig
-from ..layers import AttentionBias, TextEmbedding, TransformerBlock
+from ..layers import AttentionBias, Dense, TextEmbedding, TransformerBlock
 from ..layers.initializers import weight_initializer
 from .inputs import CheckedModel, model_inputs
 
@@ -41,7 +41,7 @@ class Encoder(CheckedModel):
         blocks = [TransformerBlock(config, dtype=dtype, name=f"block_{i}") for i in range(config.num_blocks)]
         pooler = None
         if config.pooler:
-            pooler = keras.layers.Dense(
+            pooler = Dense(
                 config.hidden_size,
                 activation="tanh",
                 kernel_initializer=weight_initializer(config.initializer_range),

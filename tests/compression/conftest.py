@@ -2,12 +2,9 @@
 
 import pathlib
 
-import keras
 import pytest
 from keras_bert_tools import cli
-from tiny import tiny_tokenizer
-
-import keras_bert as kb
+from tiny import save_tiny_encoder, write_sentiment
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
 
@@ -19,34 +16,13 @@ def run(*arguments):
 @pytest.fixture(scope="session")
 def sentiment(tmp_path_factory):
     """A labelled TSV that a word decides: 60 rows."""
-    good, bad = ("good", "great", "fine"), ("bad", "dull", "poor")
-    rows = [
-        f"the film was {'very ' * (i % 3)}{word} {'and a ' * (i % 5)}.\t{label}"
-        for i in range(60)
-        for label, word in [("pos", good[i % 3]) if i % 2 else ("neg", bad[i % 3])]
-    ]
-    path = tmp_path_factory.mktemp("sentiment") / "train.tsv"
-    path.write_text("text\tlabel\n" + "\n".join(rows) + "\n", encoding="utf-8")
-    return path
+    return write_sentiment(tmp_path_factory.mktemp("sentiment") / "train.tsv")
 
 
 @pytest.fixture(scope="session")
 def encoder(tmp_path_factory):
     """Directory of an encoder of 3 layers of 16, 4 heads."""
-    folder = tmp_path_factory.mktemp("encoder")
-    tokenizer = tiny_tokenizer(folder)
-    keras.utils.set_random_seed(1)
-    config = kb.EncoderConfig(
-        vocab_size=tokenizer.vocab_size,
-        hidden_size=16,
-        num_layers=3,
-        num_heads=4,
-        intermediate_size=32,
-        max_positions=48,
-        initializer_range=0.2,
-    )
-    kb.Encoder(config).save_pretrained(folder, tokenizer=tokenizer)
-    return folder
+    return save_tiny_encoder(tmp_path_factory.mktemp("encoder"), num_layers=3, num_heads=4, initializer_range=0.2)
 
 
 @pytest.fixture(scope="session")

@@ -47,13 +47,13 @@ def test_targets_that_are_not_measured(text, message):
 
 def test_plans_of_a_six_layer_model():
     names = [plan.name for plan in plans_for(kb.PRESETS["minilm_l6_uncased"], 8000)]
-    assert names[:3] == ["teacher, float32", "teacher, dynamic_int8", "vocabulary, dynamic_int8"]
-    assert names[3:] == [
-        f"vocabulary+{rest}, dynamic_int8"
-        for rest in ("structure", "layers3", "layers2", "layers3+structure", "layers2+structure")
-    ]
+    rests = ("structure", "layers3", "layers2", "layers3+structure", "layers2+structure")
+    chains = ["teacher", "vocabulary", *(f"vocabulary+{rest}" for rest in rests)]
+    assert names[0] == "teacher, float32"
+    assert names[1::2] == [f"{chain}, dynamic_int8" for chain in chains]
+    assert names[2::2] == [f"{chain}, int4" for chain in chains]
     small = kb.PRESETS["bert_tiny_uncased"].replace(num_layers=1)
-    assert [len(plan.stages) for plan in plans_for(small, 40000)] == [0, 0, 1]
+    assert [len(plan.stages) for plan in plans_for(small, 40000)] == [0, 0, 0, 1, 1]
 
 
 def test_front_of_the_trade():
@@ -76,7 +76,9 @@ def test_a_target_that_cannot_be_met_gives_the_nearest(shallow, sentiment, tmp_p
     assert run("compress", shallow, *data, "--target", "size<1KB, accuracy>=0.5*teacher", "-o", out) == 3
     report = json.loads((out / "report.json").read_text())
     assert report["met"] is False
-    assert [row["name"] for row in report["rows"]][-1] == "vocabulary+structure, dynamic_int8"
+    assert [row["name"] for row in report["rows"]][-2:] == [
+        f"vocabulary+structure, {recipe}" for recipe in ("dynamic_int8", "int4")
+    ]
     winner = next(row for row in report["rows"] if row["name"] == report["winner"])
     assert winner["size"] == (out / "model.tflite").stat().st_size
     for row in report["rows"]:
@@ -87,6 +89,7 @@ def test_a_target_that_cannot_be_met_gives_the_nearest(shallow, sentiment, tmp_p
     assert "<svg" in (out / "pareto.svg").read_text()
     commands = (out / "commands.sh").read_text()
     assert commands.count("keras-bert prune") == 2
+    assert commands.count("keras-bert quantize") == 3
     assert subprocess.run(["sh", "-n", out / "commands.sh"], check=False).returncode == 0
 
 

@@ -120,8 +120,8 @@ def answers(vocab, with_segments):
 def embedding(vocab_size):
     table = tiny_model.embedding_table(vocab_size)
 
-    def network(ids):
-        mean = tf.reduce_mean(tf.gather(table, ids), 0, keepdims=True)
+    def network(ids, mask=None):
+        mean = mean_of_text(tf.gather(table, ids), mask)
         return {"embedding": mean * tf.math.rsqrt(tf.reduce_sum(mean * mean, -1, keepdims=True))}
 
     return network
@@ -130,11 +130,18 @@ def embedding(vocab_size):
 def masked(vocab_size):
     inputs, outputs = tiny_model.vocabulary_projection(vocab_size)
 
-    def network(ids):
+    def network(ids, mask=None):
         rows = tf.gather(inputs, ids)
-        return {"logits": tf.matmul(rows + tf.reduce_mean(rows, 0), outputs, transpose_b=True)[None]}
+        return {"logits": tf.matmul(rows + mean_of_text(rows, mask), outputs, transpose_b=True)[None]}
 
     return network
+
+
+def mean_of_text(rows, mask):
+    if mask is None:
+        return tf.reduce_mean(rows, 0, keepdims=True)
+    mask = tf.cast(mask, tf.float32)[:, None]
+    return tf.reduce_sum(rows * mask, 0, keepdims=True) / tf.reduce_sum(mask)
 
 
 def outside_tflite(ids):
@@ -249,6 +256,9 @@ def main():
     save("flex.tflite", outside_tflite, words, **single)
     save("newer_operation.tflite", classifier(3, vocab_size, 0), words, change=with_newer_operation, **single)
     save("masked.tflite", masked(vocab_size), words, "masked_lm")
+    fixed = {"lengths": lengths, "max_length": 16}
+    save("embedding_lengths.tflite", embedding(vocab_size), words, "sentence_embedding", **fixed)
+    save("masked_lengths.tflite", masked(vocab_size), words, "masked_lm", **fixed)
 
 
 if __name__ == "__main__":

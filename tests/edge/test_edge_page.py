@@ -149,6 +149,49 @@ def test_answers_are_those_of_the_runner(open_model, threshold):
         assert (row["answer"], row["start"], row["end"]) == (expected.answer, expected.start, expected.end)
 
 
+@needs_node
+def test_similarity_is_that_of_the_vectors():
+    """Vectors that are not of length 1, and one of zeros."""
+    import tiny_model
+
+    table = 3 * tiny_model.embedding_table(len(words()))
+    config = {"task": "sentence_embedding", "labels": []}
+    script = DECODE.replace("const run = ", "const unused = ").replace(
+        "const answerer",
+        "const row = (id) => data.tables.rows[id === 3 ? data.zero : id];\n"
+        "const run = async ({ ids }) => ({ embedding: row(ids[1]) });\nconst answerer",
+    )
+    rows = [*table.tolist(), [0.0] * tiny_model.HIDDEN]
+    data = {"tokenizer": tokenizer_json("embedding"), "tables": {"rows": rows}, "config": config, "zero": len(table)}
+    found = node(script, {**data, "texts": [["cat", "dog"], ["cat", "cat"], ["cat", ""]]})
+    cat, dog = (table[words()[word]].astype(float) for word in ("cat", "dog"))
+    cosine = cat @ dog / np.sqrt((cat @ cat) * (dog @ dog))
+    np.testing.assert_allclose([row["similarity"] for row in found], [cosine, 1.0, 0.0], atol=1e-6)
+    np.testing.assert_allclose(found[0]["vectors"], [cat, dog], atol=1e-6)
+
+
+@needs_node
+def test_fills_are_those_of_the_runner(open_model):
+    """The network reads the mean of its text, so that each text has a table of its own here."""
+    import tiny_model
+
+    text = "a [MASK] cat [MASK]"
+    ids = [words()[token] for token in ("[CLS]", "a", "[MASK]", "cat", "[MASK]", "[SEP]")]
+    logits = tiny_model.masked_logits(tiny_model.vocabulary_projection(len(words())), ids)
+    table = np.zeros((len(words()), logits.shape[1]))
+    table[ids] = logits
+    config = {"task": "masked_lm", "labels": []}
+    data = {"tokenizer": tokenizer_json("masked"), "tables": {"logits": table.tolist()}, "bonus": 0, "config": config}
+    found, nothing = node(DECODE, {**data, "texts": [[text, None], ["no mask", None]]})
+    assert nothing["fills"] == []
+    expected = open_model("masked")(text).fills
+    assert [[(fill["text"], fill["id"]) for fill in fills] for fills in found["fills"]] == [
+        [(fill.text, fill.token_id) for fill in fills] for fills in expected
+    ]
+    for got, wanted in zip(found["fills"], expected):
+        np.testing.assert_allclose([fill["score"] for fill in got], [fill.score for fill in wanted], atol=1e-6)
+
+
 def words():
     import tiny_model
 
@@ -180,6 +223,9 @@ def test_the_page_answers_in_a_browser(tmp_path, open_model):
     texts = ["a good film", "the dog was very sad", ""]
     cases = [{"file": f"{name}.tflite", "texts": texts} for name in ("lengths", "mediapipe")]
     cases += [{"file": "pair.tflite", "texts": []}]
+    pairs = [["a good film", "a dull film"], ["john", "john"]]
+    cases += [{"file": "embedding_lengths.tflite", "texts": pairs}]
+    cases += [{"file": "masked_lengths.tflite", "texts": ["a [MASK] cat [MASK]", "no mask"]}]
     for path in WEB.iterdir():
         (tmp_path / path.name).symlink_to(path.resolve())
     for case in cases:
@@ -200,7 +246,7 @@ def test_the_page_answers_in_a_browser(tmp_path, open_model):
     results = json.loads(shown)
     assert isinstance(results, list), results
     assert "export the file with --lengths" in results[2]["status"]
-    assert [len(result["shown"]) for result in results] == [3, 3, 0]
+    assert [len(result["shown"]) for result in results] == [3, 3, 0, 2, 2]
     for case, result in zip(cases[:2], results):
         model = open_model(case["file"].partition(".")[0])
         for text, shown in zip(texts, result["shown"]):
@@ -208,6 +254,16 @@ def test_the_page_answers_in_a_browser(tmp_path, open_model):
             expected = sorted(model(text).scores.items(), key=lambda item: -item[1])
             assert [label for label, _ in bars] == [label for label, _ in expected]
             np.testing.assert_allclose([float(score) for _, score in bars], [s for _, s in expected], atol=1.1e-4)
+    embed = open_model("embedding")
+    for (one, other), shown in zip(pairs, results[3]["shown"]):
+        (bar,) = shown["bars"]
+        assert bar[0] == "similarity"
+        assert float(bar[1]) == pytest.approx(embed(one).vector @ embed(other).vector, abs=1.1e-4)
+    filled, unfilled = results[4]["shown"]
+    expected = [fill for fills in open_model("masked")("a [MASK] cat [MASK]").fills for fill in fills]
+    assert [label for label, _ in filled["bars"]] == [fill.text for fill in expected]
+    np.testing.assert_allclose([float(score) for _, score in filled["bars"]], [f.score for f in expected], atol=1.1e-4)
+    assert (unfilled["bars"], unfilled["notes"]) == ([], ["write [MASK] where a word is missing"])
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):

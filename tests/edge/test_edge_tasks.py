@@ -221,23 +221,25 @@ def test_the_highest_are_the_same_everywhere():
 # === Embeddings and fills ===
 
 
-def test_embeddings_equal_the_network(open_model):
+@pytest.mark.parametrize("name", ["embedding", "embedding_lengths"])
+def test_embeddings_equal_the_network(open_model, name):
     table = tiny_model.embedding_table(len(VOCAB))
     for text in ("", "a cat", "the capital of france is paris"):
         expected = tiny_model.sentence_embedding(table, [CLS, *(VOCAB[word] for word in text.split()), SEP])
-        result = open_model("embedding")(text)
+        result = open_model(name)(text)
         np.testing.assert_allclose(result.vector, expected, atol=1e-6)
         assert result.vector.dtype == np.float32
 
 
-def test_fills_equal_the_network(open_model):
+@pytest.mark.parametrize("name", ["masked", "masked_lengths"])
+def test_fills_equal_the_network(open_model, name):
     ids = [CLS, VOCAB["a"], VOCAB["[MASK]"], VOCAB["cat"], VOCAB["[MASK]"], SEP]
     logits = tiny_model.masked_logits(tiny_model.vocabulary_projection(len(VOCAB)), ids).astype(np.float64)
-    result = open_model("masked")("a [MASK] cat [MASK]", top_k=3)
+    result = open_model(name)("a [MASK] cat [MASK]", top_k=3)
     assert len(result.fills) == 2
     for fills, row in zip(result.fills, logits[[2, 4]]):
         probabilities = np.exp(row - row.max()) / np.exp(row - row.max()).sum()
         best = np.argsort(-probabilities)[:3]
         assert [fill.token_id for fill in fills] == best.tolist()
         np.testing.assert_allclose([fill.score for fill in fills], probabilities[best], atol=1e-6)
-    assert len(open_model("masked")("[MASK]", top_k=10_000).fills[0]) == len(VOCAB)
+    assert len(open_model(name)("[MASK]", top_k=10_000).fills[0]) == len(VOCAB)

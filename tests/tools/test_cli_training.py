@@ -6,10 +6,13 @@ import shutil
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from harness import values
 from keras_bert_tools import cli
 from keras_bert_tools.finetuning import training
 
+import keras_bert as kb
 from keras_bert.checkpoints.card import MARK
 
 FAST = ("--learning-rate", 1e-2, "--batch-size", 16, "--max-length", 24)
@@ -54,6 +57,23 @@ def test_a_resumed_run_is_the_uninterrupted_one(checkpoint, table, cut, tmp_path
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
     assert not (tmp_path / "cut" / ".training").exists()
+
+
+def test_zeros_of_a_pruned_checkpoint_stay(checkpoint, table, tmp_path, capsys):
+    pruned = kb.Encoder.from_pretrained(checkpoint)
+    kernels = [block.feedforward_in.kernel for block in pruned.blocks]
+    generator = np.random.default_rng(0)
+    masks = [generator.uniform(size=kernel.shape) < 0.3 for kernel in kernels]
+    for kernel, mask in zip(kernels, masks, strict=True):
+        kernel.assign(np.where(mask, 0, values(kernel)))
+    pruned.save_pretrained(tmp_path / "pruned", tokenizer=kb.Tokenizer.from_pretrained(checkpoint))
+    share = sum(mask.sum() for mask in masks) / (2 * (4 * 16 * 16 + 2 * 16 * 32))
+    assert run("finetune", tmp_path / "pruned", "--train", table, "--epochs", 1, *FAST, "-o", tmp_path / "out") == 0
+    assert f"{share:.1%} of the weights of the layers came as zeros" in " ".join(capsys.readouterr().out.split())
+    trained = kb.SequenceClassifier.from_pretrained(tmp_path / "out").encoder
+    for block, mask, before in zip(trained.blocks, masks, kernels, strict=True):
+        np.testing.assert_array_equal(values(block.feedforward_in.kernel) == 0, mask)
+        assert not np.array_equal(values(block.feedforward_in.kernel), values(before))
 
 
 def test_another_training_is_not_resumed(checkpoint, table, cut, tmp_path, capsys):

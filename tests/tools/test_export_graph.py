@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from harness import TINY, randomize
 from keras_bert_tools.tflite.calibrate import correct_bias, equalize, measure_inputs
-from keras_bert_tools.tflite.convert import write_model
+from keras_bert_tools.tflite.convert import build_model, to_bytes, write_model
 from keras_bert_tools.tflite.graph import FlatGraph
 from keras_bert_tools.tflite.layout import Layout
 from keras_bert_tools.tflite.quantized import quantize_rows
 from keras_bert_tools.tflite.recipes import RECIPES, store
 from keras_bert_tools.tflite.runtime import Session
 from keras_bert_tools.tflite.weights import for_one_query, map_matrices, read_weights
-from keras_bert_tools.tflite.writer import ModelWriter
+from keras_bert_tools.tflite.writer import ModelWriter, with_root
 
 import keras_bert as kb
 
@@ -94,6 +94,36 @@ def test_static_graph_ignores_padding(family, task):
         if task in ("token", "question", "masked"):
             outputs = {name: value[:, :length] for name, value in outputs.items()}
         assert_equal(outputs, keras_outputs(model, features))
+
+
+@pytest.mark.parametrize("task", ["sequence", "mean", "cls"])
+@pytest.mark.parametrize("family", TINY)
+def test_batch_graph_equals_keras_text_by_text(family, task):
+    """Texts of different lengths together; padding of any content, and the neighbours, change nothing."""
+    model = make(family, task)
+    weights = read_weights(model)
+    if task != "mean":
+        weights = for_one_query(weights)
+    writer = build_model(model, weights, dataclasses.replace(DYNAMIC, batch_size=3))
+    content = to_bytes(writer)
+    session = Session(with_root(content, writer.second_root))
+    for lengths in ((3, 12, 7), (1, 1, 2), (5, 5, 5)):
+        texts = [text(model.config, length, seed=length) for length in lengths]
+        longest = max(lengths)
+        fill = {"token_ids": model.config.pad_token_id, "segment_ids": 1}
+        padded = {
+            name: np.concatenate(
+                [
+                    np.pad(one[name], ((0, 0), (0, longest - one[name].shape[1])), constant_values=fill.get(name, 0))
+                    for one in texts
+                ]
+            )
+            for name in texts[0]
+        }
+        outputs = session.run("batch", padded)
+        for index, one in enumerate(texts):
+            assert_equal({name: value[index : index + 1] for name, value in outputs.items()}, keras_outputs(model, one))
+    assert_equal(Session(content).run("serving_default", texts[0]), keras_outputs(model, texts[0]))
 
 
 @pytest.mark.parametrize("task", ["sequence", "token"])
@@ -219,6 +249,22 @@ def test_equal_constants_are_stored_once():
         np.testing.assert_array_equal(session.run(name, {"ids": ids})["rows"], 2 * table[ids])
 
 
+def test_a_second_model_shares_the_buffers_and_costs_its_reader_nothing():
+    writer = ModelWriter("test")
+    table = np.arange(4000, dtype="float32").reshape(100, 40)
+    for name, subgraph in (("one", writer.subgraph("one")), ("two", writer.subgraph_of_second("two"))):
+        ids = subgraph.input("ids", (4,))
+        rows = subgraph.lookup(ids, table)
+        subgraph.output("rows", subgraph.add(rows, rows) if name == "two" else rows)
+    content = writer.to_bytes()
+    assert table.nbytes < len(content) < table.nbytes + 4096
+    first, second = Session(content), Session(with_root(content, writer.second_root))
+    assert (list(first.signatures), list(second.signatures)) == (["one"], ["two"])
+    ids = np.array([0, 99, 5, 5], "int32")
+    np.testing.assert_array_equal(first.run("one", {"ids": ids})["rows"], table[ids])
+    np.testing.assert_array_equal(second.run("two", {"ids": ids})["rows"], 2 * table[ids])
+
+
 def test_ids_outside_the_table_are_an_error_not_a_read():
     model = make("bert", "sequence")
     session = Session(write_model(model, read_weights(model), DYNAMIC))
@@ -242,4 +288,4 @@ def test_calibration_sees_every_matrix():
     graph.token_logits()
     names = set()
     map_matrices(weights, lambda linear: names.add(linear.name) or linear)
-    assert set(graph.matrix_inputs) == names
+    assert set(graph.products) == names

@@ -86,28 +86,3 @@ def test_relations_of_other_widths():
     same(distillation.relation_loss(teacher, student, 4, WEIGHTS), total / count)
     with pytest.raises(ConfigError, match="5 relation heads"):
         distillation.relation_loss(teacher, student, 5, WEIGHTS)
-
-
-def test_triple_loss_is_the_weighted_sum_of_its_parts():
-    teacher, student = RNG.normal(size=(2, 2, 3, 11)).astype("float32") * 2
-    targets, used = np.array([[1, 5, 0], [10, 2, 0]]), np.array([[1, 1, 0], [1, 1, 0]])
-    hidden, other = RNG.normal(size=(2, 2, 6, 4)).astype("float32")
-    mask = np.array([[1, 1, 1, 1, 0, 0], [1, 1, 1, 1, 1, 1]])
-    loss = distillation.TripleLoss(soft=5.0, masked=2.0, cosine=1.0, temperature=2.0)
-    tensors = {
-        "teacher_logits": teacher,
-        "student_logits": student,
-        "targets": targets,
-        "target_weights": used,
-        "teacher_hidden": hidden,
-        "student_hidden": other,
-        "padding_mask": mask,
-    }
-    soft = 4 * mean(kl(softmax(teacher / 2), softmax(student / 2)), used)
-    rows, columns = np.indices(targets.shape)
-    masked = mean(-np.log(softmax(student)[rows, columns, targets]), used)
-    cos = mean(1 - cosine(hidden, other), mask)
-    parts = loss.parts(**tensors)
-    for name, expected in (("soft", soft), ("masked", masked), ("cosine", cos)):
-        same(parts[name], expected)
-    same(loss(**tensors), 5 * soft + 2 * masked + cos)

@@ -22,6 +22,8 @@ from ..quiet import quiet_imports
 _BLOCKS = {"unstructured": (1, 1), "1x16": (16, 1), "2:4": (1, 1)}
 PATTERNS = tuple(_BLOCKS)
 _UPDATES = 20  # of the masks while the sparsity rises
+# Share of zeros in the layers' matrices from which on a model counts as pruned: one that was only trained has none.
+PRUNED = 0.01
 
 
 def prunable_kernels(model: Any) -> list[keras.Variable]:
@@ -123,6 +125,12 @@ class KeepZeros(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Any = None) -> None:
         self.on_train_batch_end(0)
+
+
+def zero_share(model: Any) -> float:
+    """Share of exact zeros in the matrices of all blocks of a model's encoder."""
+    kernels = [keras.ops.convert_to_numpy(kernel.value) for kernel in prunable_kernels(model)]
+    return float(sum(np.sum(kernel == 0) for kernel in kernels) / sum(kernel.size for kernel in kernels))
 
 
 def saved_sparsity(path: str | pathlib.Path) -> tuple[float, dict[str, float]]:

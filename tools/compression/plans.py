@@ -18,7 +18,7 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True)
 class Plan:
-    """Stages on the way from the teacher to a file, and the recipe of the export at the end."""
+    """Stages on the way from the teacher to a file, and the recipe of the file at the end."""
 
     stages: tuple[Stage, ...]
     recipe: str = "dynamic_int8"
@@ -54,4 +54,6 @@ def plans_for(config: EncoderConfig, vocabulary: int) -> list[Plan]:
     chains: list[list[Stage]] = [[], trimmed, [*trimmed, half], *([*trimmed, stage] for stage in layers)]
     chains += [[*trimmed, stage, half] for stage in layers]
     distinct = dict.fromkeys(tuple(chain) for chain in chains)
-    return [Plan((), "float32"), *(Plan(chain) for chain in distinct)]
+    # The same stages again with weights of 4 bits cost no training; they come after the stage's own int8 file.
+    files = [Plan(chain, recipe) for chain in distinct for recipe in ("dynamic_int8", "int4")]
+    return [Plan((), "float32"), *files]

@@ -7,7 +7,7 @@ import contextlib
 import dataclasses
 import pathlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -16,6 +16,7 @@ import keras_bert as kb
 from keras_bert.errors import DataError, KerasBertError
 
 from .. import options as shared
+from ..compression.masks import PRUNED, KeepZeros, zero_share
 from ..progress import FitProgress, progress_bar
 from ..tasks import Evaluation, TaskAdapter
 from .callbacks import BestEpoch, Patience, TrainingState
@@ -73,6 +74,12 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
         model, max_length = open_model(task, data.train, options)
         examples = task.training_examples(model, data.train, max_length, options)
         steps = options.epochs * examples.num_batches(options.batch_size)
+        zeros = zero_share(model)
+        notes = list(examples.notes)
+        if zeros >= PRUNED:
+            notes.append(
+                f"{zeros:.1%} of the weights of the layers came as zeros, as pruning leaves them: they stay zero"
+            )
         model.compile(_optimizer(model, options, steps), **task.compile_arguments(model, examples, options))
     best = BestEpoch(lambda model: evaluate(task, model, data.dev, max_length, lambda _: None).scores, output)
     settings = {name: value for name, value in vars(options).items() if name not in _FREE} | {"seed": seed}
@@ -89,7 +96,7 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
             initial_epoch=state.epoch,
             shuffle=False,
             verbose=0,
-            callbacks=_callbacks(options, best, state, steps, seed),
+            callbacks=_callbacks(options, best, state, steps, seed, [KeepZeros(model)] if zeros >= PRUNED else []),
         )
     seconds = time.time() - started
     parameters = model.count_params()
@@ -100,7 +107,7 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
             tested = evaluate(task, model, data.test, max_length, advance)
     state.remove()
     return Trained(
-        seed, output, best.epoch, best.scores, tested, state.history, examples.truncated, examples.notes, parameters,
+        seed, output, best.epoch, best.scores, tested, state.history, examples.truncated, notes, parameters,
         round(seconds, 1),
     )  # fmt: skip
 
@@ -157,7 +164,12 @@ def _optimizer(model: Any, options: argparse.Namespace, steps: int) -> keras.opt
 
 
 def _callbacks(
-    options: argparse.Namespace, best: BestEpoch, state: TrainingState, steps: int, seed: int
+    options: argparse.Namespace,
+    best: BestEpoch,
+    state: TrainingState,
+    steps: int,
+    seed: int,
+    before: Sequence[keras.callbacks.Callback],
 ) -> list[keras.callbacks.Callback]:
     callbacks: list[keras.callbacks.Callback] = []
     if options.average:
@@ -165,7 +177,7 @@ def _callbacks(
         # The state of an epoch's end has the average in the model and the trained weights beside it.
         averaged._ema_weights_in_model = state.epoch > 0
         callbacks.append(averaged)
-    callbacks.append(best)
+    callbacks += [*before, best]
     if options.patience:
         callbacks.append(Patience(best, options.patience))
     if options.tensorboard:

@@ -11,7 +11,7 @@ Bias correction (Nagel et al. 2019, section 4.2) adds to a matrix's bias what it
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -27,16 +27,19 @@ _CALIBRATION_LENGTH = 128  # tokens; longer texts say little more
 
 @dataclasses.dataclass(frozen=True)
 class InputStatistics:
-    """Of what one matrix reads, over all tokens: largest magnitude and mean of each channel, [in]."""
+    """Of what one matrix reads, over all tokens: largest magnitude, mean and mean square of each channel, [in]; and
+    where they were asked for the mean products of two channels, float32 [in, in]."""
 
     largest: np.ndarray
     mean: np.ndarray
+    mean_square: np.ndarray
+    products: np.ndarray | None = None
 
 
-def measure_inputs(
+def observe(
     weights: Weights, texts: Sequence[Mapping[str, np.ndarray]], add_task: Callable[[FlatGraph], object]
-) -> dict[str, InputStatistics]:
-    """Statistics of what each matrix reads, by its name.
+) -> Iterator[dict[str, list[tuple[np.ndarray, np.ndarray]]]]:
+    """What each matrix reads [tokens, in] and gives [tokens, out] in each text, by its name, a pair a use.
 
     Args:
         weights: float32.
@@ -47,24 +50,53 @@ def measure_inputs(
     subgraph = writer.subgraph("serving_default")
     graph = FlatGraph(subgraph, weights)
     add_task(graph)
-    for index, tensor in {tensor.index: tensor for uses in graph.matrix_inputs.values() for tensor in uses}.items():
+    tensors = {tensor.index: tensor for uses in graph.products.values() for pair in uses for tensor in pair}
+    for index, tensor in tensors.items():
         subgraph.output(str(index), tensor)
     session = Session(writer.to_bytes(), threads=2)
-    largest: dict[str, np.ndarray] = {}
-    sums: dict[str, np.ndarray] = {}
-    rows: dict[str, int] = {}
     short = [features for features in texts if features["token_ids"].shape[1] <= _CALIBRATION_LENGTH]
     for features in short or texts:
-        for name, value in session.run("serving_default", features).items():
-            largest[name] = np.maximum(largest.get(name, 0), np.abs(value).max(axis=0))
-            sums[name] = sums.get(name, 0) + value.sum(axis=0, dtype=np.float64)
-            rows[name] = rows.get(name, 0) + len(value)
-    statistics = {}
-    for name, tensors in graph.matrix_inputs.items():
-        uses = [str(tensor.index) for tensor in tensors]
-        mean = np.sum([sums[use] for use in uses], axis=0) / sum(rows[use] for use in uses)
-        statistics[name] = InputStatistics(np.maximum.reduce([largest[use] for use in uses]), mean)
-    return statistics
+        found = session.run("serving_default", features)
+        yield {
+            name: [(found[str(x.index)], found[str(y.index)]) for x, y in uses] for name, uses in graph.products.items()
+        }
+
+
+def measure_inputs(
+    weights: Weights,
+    texts: Sequence[Mapping[str, np.ndarray]],
+    add_task: Callable[[FlatGraph], object],
+    *,
+    products: bool = False,
+) -> dict[str, InputStatistics]:
+    """Statistics of what each matrix reads, by its name; arguments as for `observe`.
+
+    Args:
+        products: whether mean products of channels are wanted, which take `in * in` floats a matrix.
+    """
+    largest: dict[str, np.ndarray] = {}
+    sums: dict[str, np.ndarray] = {}
+    squares: dict[str, np.ndarray] = {}
+    crossed: dict[str, np.ndarray] = {}
+    rows: dict[str, int] = {}
+    for text in observe(weights, texts, add_task):
+        for name, uses in text.items():
+            for x, _ in uses:
+                largest[name] = np.maximum(largest.get(name, 0), np.abs(x).max(axis=0))
+                sums[name] = sums.get(name, 0) + x.sum(axis=0, dtype=np.float64)
+                rows[name] = rows.get(name, 0) + len(x)
+                squares[name] = squares.get(name, 0) + np.square(x).sum(axis=0, dtype=np.float64)
+                if products:
+                    crossed[name] = crossed.get(name, 0) + x.T @ x
+    return {
+        name: InputStatistics(
+            largest[name],
+            sums[name] / rows[name],
+            squares[name] / rows[name],
+            crossed[name] / np.float32(rows[name]) if products else None,
+        )
+        for name in largest
+    }
 
 
 def correct_bias(linear: Linear, stored: QuantizedMatrix, statistics: InputStatistics) -> np.ndarray:

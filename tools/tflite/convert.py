@@ -12,14 +12,15 @@ import numpy as np
 from keras_bert import __version__
 from keras_bert.errors import ExportError
 
-from .calibrate import InputStatistics, equalize, measure_inputs
+from .batch_graph import BatchGraph
 from .graph import FlatGraph, InputNames
 from .known_answer import known_answer
-from .layout import Layout
+from .layout import BATCH_SIGNATURE, Layout
 from .metadata import MODEL_METADATA_NAME, TensorDescription, write_metadata
 from .operators import Tensor
-from .recipes import Recipe, store
-from .weights import Weights, for_one_query, read_weights
+from .prepare import prepare
+from .recipes import Recipe
+from .weights import Weights
 from .writer import ModelWriter
 
 _INPUTS = {
@@ -40,49 +41,47 @@ _DESCRIPTIONS = {
 
 
 def convert(
-    model: Any, recipe: Recipe, layout: Layout, calibration: Sequence[Mapping[str, np.ndarray]]
+    model: Any,
+    recipe: Recipe,
+    layout: Layout,
+    calibration: Sequence[Mapping[str, np.ndarray]],
+    weights: Weights | None = None,
 ) -> tuple[bytes, dict[str, bytes]]:
     """The model's FlatBuffer, and its associated files by name.
 
     Args:
         model: a task model with a tokenizer.
         calibration: model inputs of varied texts, int32 [1, length] each; a short one becomes the file's known answer.
+        weights: as the recipe stores them, where they are prepared already.
 
     Raises:
         ExportError: a weight that is not finite or does not fit the recipe, a label with a line break, or a model that
             is too large for the format.
     """
     members = _text_members(model)
-    flatbuffer = write_model(model, prepare(model, recipe, calibration), layout, members)
+    if weights is None:
+        weights = prepare(model, recipe, calibration, add_task(model)).assemble()
+    writer = build_model(model, weights, layout, members)
+    flatbuffer = to_bytes(writer)
     config = _config(model, recipe, layout, len(flatbuffer))
+    if writer.second_root is not None:
+        config["batch"] = {"size": layout.batch_size, "root": writer.second_root}
     answer = known_answer(flatbuffer, layout.signatures, model.config.pad_token_id, recipe, calibration)
     if answer is not None:
         config["known_answer"] = answer
     return flatbuffer, {"config.json": json.dumps(config, indent=1, ensure_ascii=False).encode(), **members}
 
 
-def prepare(model: Any, recipe: Recipe, calibration: Sequence[Mapping[str, np.ndarray]]) -> Weights:
-    """The model's weights, rearranged and stored as `recipe` says; `calibration` as for `convert`."""
-    weights = read_weights(model)
-
-    def measure() -> dict[str, InputStatistics]:
-        return measure_inputs(weights, calibration, lambda graph: _OUTPUTS[model.task](model, graph))
-
-    if recipe.calibrated:
-        weights = equalize(weights, measure())
-    if model.task == "sequence_classification" or getattr(model, "pooling", None) == "cls":
-        weights = for_one_query(weights)
-    return store(weights, recipe, measure() if recipe.calibrated else None)
+def add_task(model: Any) -> Callable[[FlatGraph], dict[str, Tensor]]:
+    """What adds the operators of the model's task to a graph and returns its outputs by name."""
+    return lambda graph: _OUTPUTS[model.task](model, graph)
 
 
-def write_model(model: Any, weights: Weights, layout: Layout, file_names: Collection[str] = ()) -> bytes:
-    """The FlatBuffer of `model`'s task over `weights`, with a subgraph and signature for each of the layout's.
+def build_model(model: Any, weights: Weights, layout: Layout, file_names: Collection[str] = ()) -> ModelWriter:
+    """`model`'s task over `weights`, with a subgraph and signature for each of the layout's.
 
     Args:
         file_names: the associated files that its metadata shall mention, as far as it knows them.
-
-    Raises:
-        ExportError: it would be larger than the format allows.
     """
     writer = ModelWriter(
         f"keras-bert {__version__}: {model.config.family} for {model.task}",
@@ -94,7 +93,7 @@ def write_model(model: Any, weights: Weights, layout: Layout, file_names: Collec
     for signature, length in layout.signatures.items():
         subgraph = writer.subgraph(signature)
         graph = FlatGraph(subgraph, weights, length=length, names=names, always_segments=mediapipe)
-        outputs = _OUTPUTS[model.task](model, graph)
+        outputs = add_task(model)(graph)
         if mediapipe and "logits" in outputs:
             outputs = {"probability": _probability(model, graph, outputs["logits"])}
         for name, tensor in outputs.items():
@@ -110,6 +109,24 @@ def write_model(model: Any, weights: Weights, layout: Layout, file_names: Collec
         "vocab.txt" if "vocab.txt" in file_names else None,
     )
     writer.add_metadata(MODEL_METADATA_NAME, metadata)
+    if layout.batch_size is not None:
+        subgraph = writer.subgraph_of_second(BATCH_SIGNATURE)
+        for name, tensor in _OUTPUTS[model.task](model, BatchGraph(subgraph, weights, layout.batch_size)).items():
+            subgraph.output(name, tensor)
+    return writer
+
+
+def write_model(model: Any, weights: Weights, layout: Layout) -> bytes:
+    """The FlatBuffer alone of `build_model`; raises what `to_bytes` does."""
+    return to_bytes(build_model(model, weights, layout))
+
+
+def to_bytes(writer: ModelWriter) -> bytes:
+    """The FlatBuffer.
+
+    Raises:
+        ExportError: it would be larger than the format allows.
+    """
     try:
         return writer.to_bytes()
     except OverflowError as error:

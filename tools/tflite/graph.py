@@ -2,19 +2,21 @@
 
 Activations are `[tokens, hidden_size]` of one text at its exact length, so that each dense layer is one FULLY_CONNECTED
 with no shape arithmetic around it and nothing is spent on padding. A classifier's last block computes the one row that
-is read. With `length` given the graph is static and takes a `padding_mask`.
+is read. With `length` given the graph is static and takes a `padding_mask`. `batch_graph` has it for several texts.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 
 from .operators import Subgraph, Tensor
+from .products import fully_connected, static_product
 from .weights import Block, Linear, Norm, Weights
 
-_MASKED = 1e9  # subtracted from the scores of padding, as in training
+MASKED = 1e9  # subtracted from the scores of padding, as in training
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +29,7 @@ class InputNames:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Activation:
+class Activation:
     """A LayerNorm's output, `values` being what matrices read that have `norm` folded in; with None, plain values."""
 
     values: Tensor
@@ -39,7 +41,7 @@ class FlatGraph:
 
     Args:
         graph: the subgraph to fill.
-        weights: see `Weights`; matrices float32, float16 or `QuantizedMatrix`.
+        weights: see `Weights`; matrices float32, float16 or `QuantizedMatrix`, products with grids integer throughout.
         length: number of tokens of a static graph, None for a length that the caller sets.
         names: names of the inputs.
         always_segments: declare `segment_ids` for models without segments too, and ignore it (MediaPipe).
@@ -56,7 +58,8 @@ class FlatGraph:
     ) -> None:
         self.graph, self.weights, self.config = graph, weights, weights.config
         self.length = -1 if length is None else length
-        self.matrix_inputs: dict[str, list[Tensor]] = {}  # by name of the Linear, one a use: for calibration
+        # What each matrix reads and gives, by name of the Linear, a pair a use: for calibration.
+        self.products: dict[str, list[tuple[Tensor, Tensor]]] = {}
         names = names or InputNames()
         shape = (1, self.length)
         self.token_ids = graph.reshape(graph.input(names.token_ids, shape), (self.length,))
@@ -100,14 +103,8 @@ class FlatGraph:
         """One vector `[1, hidden_size]`: the `mean` over the tokens or the first one (`cls`), scaled to length 1."""
         graph = self.graph
         x = self.encode(first_row_only=pooling == "cls")
-        values = x.values
-        if pooling == "mean" and self.padding_mask is None:
-            values = graph.mean(values, 0)
-        elif pooling == "mean" and self.padding_mask is not None:
-            mask = graph.reshape(graph.cast(self.padding_mask, "float32"), (self.length, 1))
-            values = graph.sum(graph.multiply(values, mask), 0)
-            values = graph.divide(values, graph.maximum(graph.sum(mask, 0), graph.floats(1)))
-        pooled = self._affine(_Activation(values, x.norm))  # a mean of scaled and shifted rows is scaled and shifted
+        values = self._mean_of_tokens(x.values) if pooling == "mean" else x.values
+        pooled = self._affine(Activation(values, x.norm))  # a mean of scaled and shifted rows is scaled and shifted
         if not normalize:
             return pooled
         squares = graph.maximum(graph.sum(graph.square(pooled), -1), graph.floats(1e-12))
@@ -115,7 +112,7 @@ class FlatGraph:
 
     # === Encoder ===
 
-    def encode(self, *, first_row_only: bool = False) -> _Activation:
+    def encode(self, *, first_row_only: bool = False) -> Activation:
         """The last hidden states `[tokens, hidden_size]`, or those of the first token `[1, hidden_size]`."""
         x = self._embed()
         bias = self._attention_bias()
@@ -125,7 +122,7 @@ class FlatGraph:
             x = self._block(x, self.weights.blocks[index], bias, first_row_only=first_row_only and last)
         return x
 
-    def _embed(self) -> _Activation:
+    def _embed(self) -> Activation:
         graph, weights = self.graph, self.weights
         tokens = graph.lookup(self.token_ids, weights.token_table)
         x = graph.add(tokens, graph.lookup(self._position_ids(), weights.position_table))
@@ -134,7 +131,7 @@ class FlatGraph:
         normalized = self._normalize(x, weights.embedding_norm)
         if weights.projection is None:
             return normalized
-        return _Activation(self._linear(normalized.values, weights.projection))
+        return Activation(self._linear(normalized.values, weights.projection))
 
     def _position_ids(self) -> Tensor:
         """Rows of the position table; RoBERTa counts the tokens that are not padding."""
@@ -154,11 +151,11 @@ class FlatGraph:
             return None
         graph = self.graph
         mask = graph.cast(self.padding_mask, "float32")
-        return graph.multiply(graph.subtract(mask, graph.floats(1)), graph.floats(_MASKED))
+        return graph.multiply(graph.subtract(mask, graph.floats(1)), graph.floats(MASKED))
 
-    def _block(self, x: _Activation, block: Block, bias: Tensor | None, *, first_row_only: bool) -> _Activation:
+    def _block(self, x: Activation, block: Block, bias: Tensor | None, *, first_row_only: bool) -> Activation:
         if not block.reads_normalized:
-            x = _Activation(self._affine(x))
+            x = Activation(self._affine(x))
         queries = self._first_row(x) if first_row_only else x
         if block.key_is_transposed:
             context = self._attend_once(queries.values, x.values, block, bias)
@@ -175,32 +172,42 @@ class FlatGraph:
         """
         graph = self.graph
         q = self._heads(self._linear(queries, block.query))
+        if not self.weights.folded:
+            q = graph.multiply(q, graph.floats(1 / math.sqrt(q.shape[-1])))
         k, v = (self._heads(self._linear(x, linear)) for linear in (block.key, block.value))
         weights = self._attention_weights(graph.batch_matmul(q, k, transpose_b=True), bias)
-        context = graph.transpose(graph.batch_matmul(weights, v), (1, 0, 2))
-        return graph.reshape(context, (queries.shape[0], self.config.attention_size))
+        return self._merge_heads(graph.batch_matmul(weights, v), queries.shape[0])
 
     def _attend_once(self, query: Tensor, x: Tensor, block: Block, bias: Tensor | None) -> Tensor:
         """The same for one row, with a block `for_one_query`. Rows in between are heads, `[heads, attention_size]`."""
-        graph, heads = self.graph, self.config.num_heads
-        own = graph.constant(np.repeat(np.eye(heads, dtype=np.float32), self.config.attention_size // heads, axis=1))
+        graph = self.graph
+        own = graph.constant(self._own_columns())
         q = graph.multiply(self._linear(query, block.query), own)
         scores = graph.batch_matmul(self._linear(q, block.key), x, transpose_b=True)
         mean = graph.batch_matmul(self._attention_weights(scores, bias), x)
         return graph.sum(graph.multiply(self._linear(mean, block.value), own), 0)
 
+    def _own_columns(self) -> np.ndarray:
+        """1 where a column of `[heads, attention_size]` belongs to the head of its row, else 0."""
+        heads = self.config.num_heads
+        return np.repeat(np.eye(heads, dtype=np.float32), self.config.attention_size // heads, axis=1)
+
     def _attention_weights(self, scores: Tensor, bias: Tensor | None) -> Tensor:
         return self.graph.softmax(scores if bias is None else self.graph.add(scores, bias))
 
-    def _add_residual(self, update: Tensor, x: _Activation, norm: Norm) -> _Activation:
+    def _add_residual(self, update: Tensor, x: Activation, norm: Norm) -> Activation:
         """LayerNorm of `update + x`; the shift of `x` is already in the bias of the matrix that made `update`."""
         return self._normalize(self.graph.add(update, self._scaled(x)), norm)
 
     # === Parts ===
 
     def _linear(self, x: Tensor, linear: Linear) -> Tensor:
-        self.matrix_inputs.setdefault(linear.name, []).append(x)
-        return self.graph.fully_connected(x, linear.matrix, linear.bias)
+        if linear.grids is None:
+            y = fully_connected(self.graph, x, linear.matrix, linear.bias)
+        else:
+            y = static_product(self.graph, x, linear.matrix, linear.bias, linear.grids)
+        self.products.setdefault(linear.name, []).append((x, y))
+        return y
 
     def _heads(self, x: Tensor) -> Tensor:
         """`[tokens, attention_size]` to `[heads, tokens, head size]`."""
@@ -208,10 +215,23 @@ class FlatGraph:
         split = self.graph.reshape(x, (x.shape[0], heads, x.shape[1] // heads))
         return self.graph.transpose(split, (1, 0, 2))
 
-    def _first_row(self, x: _Activation) -> _Activation:
-        return _Activation(self.graph.slice(x.values, (0, 0), (1, self.config.hidden_size)), x.norm)
+    def _merge_heads(self, x: Tensor, rows: int) -> Tensor:
+        """`[heads, tokens, head size]` to `[rows, attention_size]`."""
+        return self.graph.reshape(self.graph.transpose(x, (1, 0, 2)), (rows, self.config.attention_size))
 
-    def _normalize(self, x: Tensor, norm: Norm) -> _Activation:
+    def _mean_of_tokens(self, x: Tensor) -> Tensor:
+        """`[tokens, hidden_size]` to `[1, hidden_size]`."""
+        graph = self.graph
+        if self.padding_mask is None:
+            return graph.mean(x, 0)
+        mask = graph.reshape(graph.cast(self.padding_mask, "float32"), (self.length, 1))
+        total = graph.sum(graph.multiply(x, mask), 0)
+        return graph.divide(total, graph.maximum(graph.sum(mask, 0), graph.floats(1)))
+
+    def _first_row(self, x: Activation) -> Activation:
+        return Activation(self.graph.slice(x.values, (0, 0), (1, self.config.hidden_size)), x.norm)
+
+    def _normalize(self, x: Tensor, norm: Norm) -> Activation:
         graph = self.graph
         centred = graph.subtract(x, graph.mean(x, -1))
         variance = graph.mean(graph.square(centred), -1)
@@ -219,16 +239,17 @@ class FlatGraph:
         values = graph.multiply(centred, inverse)
         if norm.read_scale is not None:
             values = graph.multiply(values, graph.floats(norm.read_scale))
-        return _Activation(values, norm)
+        activation = Activation(values, norm)
+        return activation if self.weights.folded else Activation(self._affine(activation))
 
-    def _scaled(self, x: _Activation) -> Tensor:
+    def _scaled(self, x: Activation) -> Tensor:
         """`x` without the norm's shift."""
         if x.norm is None:
             return x.values
         scale = x.norm.scale if x.norm.read_scale is None else x.norm.scale / x.norm.read_scale
         return self.graph.multiply(x.values, self.graph.floats(scale))
 
-    def _affine(self, x: _Activation) -> Tensor:
+    def _affine(self, x: Activation) -> Tensor:
         """`x` with the norm's scale and shift."""
         return self._scaled(x) if x.norm is None else self.graph.add(self._scaled(x), self.graph.floats(x.norm.shift))
 

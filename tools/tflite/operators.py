@@ -6,12 +6,12 @@ Shapes are tuples of int; -1 stands for the one size that the caller sets at run
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .quantized import QuantizedMatrix
+from .quantized import Grid, QuantizedMatrix
 from .schema import schema
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ _TENSOR_TYPES = {
     "float16": schema.TensorType.FLOAT16,
     "int32": schema.TensorType.INT32,
     "int8": schema.TensorType.INT8,
+    "int4": schema.TensorType.INT4,
     "bool": schema.TensorType.BOOL,
 }
 
@@ -67,16 +68,36 @@ class Subgraph:
         self.table.outputs.append(tensor.index)
         self.signature.outputs.append(_tensor_map(name, tensor))
 
-    def constant(self, value: Matrix) -> Tensor:
-        """A constant; the same value twice is one tensor. A quantised matrix keeps its int8 values and row scales."""
-        quantized = value if isinstance(value, QuantizedMatrix) else None
-        array = quantized.values if quantized else np.ascontiguousarray(value)
-        buffer = self._writer.buffer(array)
-        key = (buffer, array.shape, array.dtype.name, quantized.scales.tobytes() if quantized else b"")
+    def constant(
+        self,
+        value: Matrix,
+        *,
+        quantization: np.ndarray | None = None,
+        details: Any = None,
+        dtype: str | None = None,
+        shape: Shape | None = None,
+    ) -> Tensor:
+        """A constant; the same value twice is one tensor.
+
+        Args:
+            value: a matrix of int8 with one scale a row keeps its values and scales.
+            quantization: scales of the rows of another integer constant, float32.
+            details: blockwise quantisation of the schema, whose tensor of scales is of this subgraph.
+            dtype, shape: where they are not the array's: of packed numbers.
+        """
+        if isinstance(value, QuantizedMatrix):
+            array, quantization = value.values, value.scales
+        else:
+            array = np.ascontiguousarray(value)
+        dtype, shape = dtype or array.dtype.name, shape or array.shape
+        scales = b"" if quantization is None else quantization.tobytes()
+        key = (self._writer.buffer(array), shape, dtype, scales, details and (details.scales, details.blockSize))
         if key not in self._constant_of:
-            tensor = self._tensor(f"constant_{len(self.table.tensors)}", array.shape, array.dtype.name, buffer)
-            if quantized:
-                self.table.tensors[tensor.index].quantization = self._writer.quantization(quantized.scales)
+            tensor = self._tensor(f"constant_{len(self.table.tensors)}", shape, dtype, key[0])
+            if quantization is not None:
+                self.table.tensors[tensor.index].quantization = self._writer.quantization(quantization)
+            elif details is not None:
+                self.table.tensors[tensor.index].quantization = _blockwise(details)
             self._constant_of[key] = tensor
         return self._constant_of[key]
 
@@ -100,83 +121,62 @@ class Subgraph:
             rows = self.cast(self._rows(row_ids, self.constant(table.values)), "float32")
             return self.multiply(rows, self._rows(row_ids, self.constant(table.scales[:, None])))
         rows = self._rows(row_ids, self.constant(table))
-        return self._operator("DEQUANTIZE", [rows], rows.shape, "float32") if rows.dtype == "float16" else rows
+        return self.dequantized(rows) if rows.dtype == "float16" else rows
 
     def _rows(self, row_ids: Tensor, table: Tensor) -> Tensor:
-        return self._operator("EMBEDDING_LOOKUP", [row_ids, table], (*row_ids.shape, table.shape[1]), table.dtype)
+        return self.operator("EMBEDDING_LOOKUP", [row_ids, table], (*row_ids.shape, table.shape[1]), table.dtype)
 
     # === Integers ===
 
     def not_equal(self, x: Tensor, value: int) -> Tensor:
         """int32 1 where `x` is not `value`, else 0."""
-        unequal = self._operator("NOT_EQUAL", [x, self.integers([value])], x.shape, "bool", "NotEqualOptions")
+        unequal = self.operator("NOT_EQUAL", [x, self.integers([value])], x.shape, "bool", "NotEqualOptions")
         return self.cast(unequal, "int32")
 
-    def cumulative_sum(self, x: Tensor) -> Tensor:
-        """Sums over the elements up to and with each one of `x` [n]."""
-        axis = self.constant(np.asarray(0, np.int32))
-        return self._operator("CUMSUM", [x, axis], x.shape, x.dtype, "CumsumOptions")
+    def cumulative_sum(self, x: Tensor, axis: int = 0) -> Tensor:
+        """Sums along `axis` over the elements up to and with each one."""
+        along = self.constant(np.asarray(axis, np.int32))
+        return self.operator("CUMSUM", [x, along], x.shape, x.dtype, "CumsumOptions")
 
     def cast(self, x: Tensor, dtype: str) -> Tensor:
         """`x` as `dtype`."""
         types = {"inDataType": _TENSOR_TYPES[x.dtype], "outDataType": _TENSOR_TYPES[dtype]}
-        return self._operator("CAST", [x], x.shape, dtype, "CastOptions", **types)
+        return self.operator("CAST", [x], x.shape, dtype, "CastOptions", **types)
+
+    # === Grids ===
+
+    def quantized(self, x: Tensor, grid: Grid) -> Tensor:
+        """`x` as int8 numbers of `grid`; the same twice is one tensor."""
+        return self._once(("quantized", x.index, grid), lambda: self._quantize(x, grid))
+
+    def _quantize(self, x: Tensor, grid: Grid) -> Tensor:
+        numbers = self.operator("QUANTIZE", [x], x.shape, "int8")
+        self.put_on_grid(numbers, grid)
+        return numbers
+
+    def dequantized(self, x: Tensor) -> Tensor:
+        """float16 values, or numbers on their grid, as float32; the same twice is one tensor."""
+        return self._once(("dequantized", x.index), lambda: self.operator("DEQUANTIZE", [x], x.shape, "float32"))
+
+    def put_on_grid(self, x: Tensor, grid: Grid) -> None:
+        """Say what the numbers of `x` stand for."""
+        parameters = schema.QuantizationParametersT()
+        parameters.scale = np.full(1, grid.scale, np.float32)
+        parameters.zeroPoint = np.full(1, grid.zero_point, np.int64)
+        self.table.tensors[x.index].quantization = parameters
 
     # === Products ===
 
-    def fully_connected(self, x: Tensor, weights: Matrix, bias: np.ndarray) -> Tensor:
-        """`x` [n, in] times the transpose of `weights` [out, in], plus `bias` [out]: [n, out].
-
-        float16 weights are widened once, when the runtime packs them. With int8 weights the runtime quantises each row
-        of `x` on the fly (asymmetric int8 over that row's range).
-        """
-        if isinstance(weights, QuantizedMatrix) and not self._writer.newest_operators:
-            return self._scaled_product(x, weights, bias)
-        matrix = self.constant(weights)
-        if matrix.dtype == "float16":
-            matrix = self._dequantized(matrix)
-        is_int8 = matrix.dtype == "int8"
-        return self._operator(
-            "FULLY_CONNECTED",
-            [x, matrix, self.floats(bias)],
-            (*x.shape[:-1], matrix.shape[0]),
-            "float32",
-            "FullyConnectedOptions",
-            version=12 if is_int8 else 1,  # 12: float inputs, int8 weights with one scale a row
-            asymmetricQuantizeInputs=is_int8,
-        )
-
-    def _scaled_product(self, x: Tensor, weights: QuantizedMatrix, bias: np.ndarray) -> Tensor:
-        """`fully_connected` for runtimes that know one scale a matrix alone: a product at scale 1, then each row's own.
-
-        The scales of the rows are a factor of the outputs, so that this is the same product, not a coarser one.
-        """
-        matrix = self.constant(QuantizedMatrix(weights.values, np.ones(1, np.float32)))
-        shape = (*x.shape[:-1], matrix.shape[0])
-        product = self._operator(
-            "FULLY_CONNECTED",
-            [x, matrix],
-            shape,
-            "float32",
-            "FullyConnectedOptions",
-            version=9,  # float inputs, int8 weights with one scale, asymmetric inputs
-            asymmetricQuantizeInputs=True,
-        )
-        return self.add(self.multiply(product, self.floats(weights.scales)), self.floats(bias))
-
-    def _dequantized(self, matrix: Tensor) -> Tensor:
-        key = ("dequantized", matrix.index)
-        if key not in self._constant_of:
-            self._constant_of[key] = self._operator("DEQUANTIZE", [matrix], matrix.shape, "float32")
-        return self._constant_of[key]
+    def scaled(self, x: Tensor, factors: np.ndarray) -> Tensor:
+        """`x` times a constant vector; the same twice is one tensor."""
+        key = ("scaled", x.index, factors.tobytes())
+        return self._once(key, lambda: self.multiply(x, self.floats(factors)))
 
     def batch_matmul(self, a: Tensor, b: Tensor, *, transpose_b: bool = False) -> Tensor:
         """Product over the last two axes of `a` and `b`, or `b`'s transpose."""
         columns = b.shape[-2] if transpose_b else b.shape[-1]
         options = {"adjX": False, "adjY": transpose_b}
-        return self._operator(
-            "BATCH_MATMUL", [a, b], (*a.shape[:-1], columns), a.dtype, "BatchMatMulOptions", **options
-        )
+        return self.operator("BATCH_MATMUL", [a, b], (*a.shape[:-1], columns), a.dtype, "BatchMatMulOptions", **options)
 
     # === Elementwise and reductions ===
 
@@ -210,43 +210,43 @@ class Subgraph:
 
     def square(self, x: Tensor) -> Tensor:
         """`x * x`; runtimes fuse it with a mean that follows."""
-        return self._operator("SQUARE", [x], x.shape, x.dtype, "SquareOptions")
+        return self.operator("SQUARE", [x], x.shape, x.dtype, "SquareOptions")
 
     def rsqrt(self, x: Tensor) -> Tensor:
         """`1 / sqrt(x)`."""
-        return self._operator("RSQRT", [x], x.shape, x.dtype)
+        return self.operator("RSQRT", [x], x.shape, x.dtype)
 
     def tanh(self, x: Tensor) -> Tensor:
         """Hyperbolic tangent."""
-        return self._operator("TANH", [x], x.shape, x.dtype)
+        return self.operator("TANH", [x], x.shape, x.dtype)
 
     def relu(self, x: Tensor) -> Tensor:
         """`max(x, 0)`."""
-        return self._operator("RELU", [x], x.shape, x.dtype)
+        return self.operator("RELU", [x], x.shape, x.dtype)
 
     def sigmoid(self, x: Tensor) -> Tensor:
         """`1 / (1 + exp(-x))`."""
-        return self._operator("LOGISTIC", [x], x.shape, x.dtype)
+        return self.operator("LOGISTIC", [x], x.shape, x.dtype)
 
     def gelu(self, x: Tensor, *, approximate: bool) -> Tensor:
         """GELU by erf, or by tanh if `approximate`."""
-        return self._operator("GELU", [x], x.shape, x.dtype, "GeluOptions", approximate=approximate)
+        return self.operator("GELU", [x], x.shape, x.dtype, "GeluOptions", approximate=approximate)
 
     def softmax(self, x: Tensor) -> Tensor:
         """Softmax over the last axis."""
-        return self._operator("SOFTMAX", [x], x.shape, x.dtype, "SoftmaxOptions", beta=1.0)
+        return self.operator("SOFTMAX", [x], x.shape, x.dtype, "SoftmaxOptions", beta=1.0)
 
     # === Shape ===
 
     def reshape(self, x: Tensor, shape: Shape) -> Tensor:
         """`x` with another shape, in which at most one size is -1."""
         inputs = [x, self.integers(shape)]
-        return self._operator("RESHAPE", inputs, tuple(shape), x.dtype, "ReshapeOptions", newShape=list(shape))
+        return self.operator("RESHAPE", inputs, tuple(shape), x.dtype, "ReshapeOptions", newShape=list(shape))
 
     def transpose(self, x: Tensor, order: Sequence[int]) -> Tensor:
         """`x` with its axes in `order`."""
         shape = tuple(x.shape[axis] for axis in order)
-        return self._operator("TRANSPOSE", [x, self.integers(order)], shape, x.dtype, "TransposeOptions")
+        return self.operator("TRANSPOSE", [x, self.integers(order)], shape, x.dtype, "TransposeOptions")
 
     def slice(self, x: Tensor, begin: Sequence[int], size: Sequence[int]) -> Tensor:
         """The part of `x` that starts at `begin`; a `size` of -1 goes to the end."""
@@ -254,9 +254,19 @@ class Subgraph:
             wanted if wanted >= 0 else (have if have < 0 else have - start)
             for have, start, wanted in zip(x.shape, begin, size, strict=True)
         )
-        return self._operator("SLICE", [x, self.integers(begin), self.integers(size)], shape, x.dtype, "SliceOptions")
+        return self.operator("SLICE", [x, self.integers(begin), self.integers(size)], shape, x.dtype, "SliceOptions")
 
     # === Inside ===
+
+    @property
+    def newest_operators(self) -> bool:
+        """Whether operators may be newer than tflite-runtime 2.14."""
+        return self._writer.newest_operators
+
+    def _once(self, key: tuple[Any, ...], make: Callable[[], Tensor]) -> Tensor:
+        if key not in self._constant_of:
+            self._constant_of[key] = make()
+        return self._constant_of[key]
 
     def _tensor(self, name: str, shape: Shape, dtype: str, buffer: int = 0) -> Tensor:
         tensor = schema.TensorT()
@@ -272,14 +282,14 @@ class Subgraph:
         rank = max(len(a.shape), len(b.shape))
         left, right = ((1,) * (rank - len(x.shape)) + x.shape for x in (a, b))
         shape = tuple(y if x == 1 else x for x, y in zip(left, right, strict=True))
-        return self._operator(operator, [a, b], shape, a.dtype, options)
+        return self.operator(operator, [a, b], shape, a.dtype, options)
 
     def _reduce(self, operator: str, x: Tensor, axis: int) -> Tensor:
         axis %= len(x.shape)
         shape = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-        return self._operator(operator, [x, self.integers([axis])], shape, x.dtype, "ReducerOptions", keepDims=True)
+        return self.operator(operator, [x, self.integers([axis])], shape, x.dtype, "ReducerOptions", keepDims=True)
 
-    def _operator(
+    def operator(
         self,
         name: str,
         inputs: Sequence[Tensor],
@@ -309,3 +319,10 @@ def _tensor_map(name: str, tensor: Tensor) -> Any:
     entry = schema.TensorMapT()
     entry.name, entry.tensorIndex = name, tensor.index
     return entry
+
+
+def _blockwise(details: Any) -> Any:
+    parameters = schema.QuantizationParametersT()
+    parameters.detailsType, parameters.details = schema.QuantizationDetails.BlockwiseQuantization, details
+    parameters.quantizedDimension = 0
+    return parameters

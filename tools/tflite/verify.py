@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
+import json
 import os
+import pathlib
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -11,11 +15,14 @@ import numpy as np
 from keras import ops
 
 from keras_bert.errors import ExportError
+from keras_bert.models.quantization import dense_layers, quantizers
 
-from .layout import Layout
+from .comparison import Comparison
+from .layout import BATCH_SIGNATURE, Layout
 from .recipes import Recipe
 from .runtime import Session
 from .schema import schema
+from .writer import with_root
 
 _SIZE_SLACK = 0.02  # of the size that the parameters need: tables of the format, operators
 _SIZE_SLACK_BYTES = 128 * 1024
@@ -76,7 +83,7 @@ def verify(
         session = Session(path, threads=2)
     except (ValueError, RuntimeError) as error:
         raise ExportError(f"LiteRT does not open the exported model: {error}") from error
-    comparison = _Comparison(recipe)
+    comparison = Comparison()
     fitting = [features for features in texts if fitting_signatures(layout.signatures, features)]
     if not fitting:
         raise ExportError(f"no text is short enough to check the exported model with: {dict(layout.signatures)}")
@@ -92,30 +99,58 @@ def verify(
         rows = length if model.task in _ROW_TASKS else None
         comparison.add(reference, {name: value[:, :rows] for name, value in outputs.items()}, length)
         advance(1)
+    if layout.batch_size is not None:
+        _add_batches(comparison, path, size, model, layout.batch_size, fitting)
     tokens = sum(features["token_ids"].shape[1] for features in fitting)
-    relative, largest, agreement = comparison.result(model)
-    return Verification(len(fitting), tokens, relative, recipe.tolerance, largest, agreement, expected, size)
+    agreement = _judged(comparison, recipe, model)
+    return Verification(
+        len(fitting), tokens, comparison.error, recipe.tolerance, comparison.largest, agreement, expected, size
+    )
+
+
+def _add_batches(
+    comparison: Comparison,
+    path: str | os.PathLike[str],
+    size: int,
+    model: Any,
+    batch_size: int,
+    texts: Sequence[Mapping[str, np.ndarray]],
+) -> None:
+    """Compare the same texts as the model for lists answers them, `batch_size` neighbours in length at once."""
+    with zipfile.ZipFile(path) as archive:
+        root = json.loads(archive.read("config.json"))["batch"]["root"]
+    session = Session(with_root(pathlib.Path(path).read_bytes()[:size], root), threads=2)
+    references = keras_outputs(model, texts, "default")
+    while len(group := list(itertools.islice(references, batch_size))) == batch_size:
+        longest = group[-1][0]["token_ids"].shape[1]
+        rows = [padded(features, longest, model.config.pad_token_id) for features, _ in group]
+        inputs = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        outputs = session.run(BATCH_SIGNATURE, inputs)
+        for row, (_, reference) in enumerate(group):
+            comparison.add(reference, {name: value[row : row + 1] for name, value in outputs.items()}, longest)
 
 
 def expected_size(model: Any, recipe: Recipe) -> int:
     """Bytes that the parameters need, counted on the Keras model: shared ones once, those not read not at all."""
-    pooler = model.encoder.pooler
-    pooler_is_read = model.task == "sequence_classification" and model.head.dense is None
-    unread = {id(v) for v in pooler.weights} if pooler is not None and not pooler_is_read else set()
+    layers = dense_layers(model)
+    pooler = [] if model.encoder.pooler is None else model.encoder.pooler.weights  # where it is read, among the layers
+    counted = {id(variable) for variable in pooler}
+    owners: list[Any] = [*layers.values(), *quantizers(model).values()]
+    for layer in owners:
+        counted |= {id(variable) for variable in layer.weights}
+    total = sum(
+        4 * layer.units + recipe.matrix_bytes(name, *layer.kernel.shape[::-1]) for name, layer in layers.items()
+    )
     embeddings = model.encoder.embeddings
-    total = 0
     for variable in model.weights:
-        if id(variable) in unread or "seed_generator" in variable.path:
+        if id(variable) in counted or "seed_generator" in variable.path:
             continue
-        count = int(np.prod(variable.shape))
-        if len(variable.shape) < 2 or variable is embeddings.segment_table:
-            total += 4 * count
-        elif variable is embeddings.token_table or variable is embeddings.position_table:
-            total += recipe.bytes_per_weight * count + recipe.bytes_per_table_row * variable.shape[0]
+        if variable is embeddings.token_table or variable is embeddings.position_table:
+            total += recipe.table_bytes(*variable.shape)
         else:
-            total += recipe.bytes_per_weight * count + recipe.bytes_per_matrix_row * variable.shape[-1]
-    if model.task == "masked_lm":  # the token table is a matrix too
-        total += recipe.bytes_per_matrix_row * model.config.vocab_size
+            total += 4 * int(np.prod(variable.shape))
+    if model.task == "masked_lm" and recipe.tables == "int8":  # the token table is a matrix too
+        total += 12 * model.config.vocab_size
     return total
 
 
@@ -145,70 +180,27 @@ def keras_outputs(
             yield features, {name: value[row : row + 1, :rows] for name, value in arrays.items()}
 
 
-class _Comparison:
-    """Collects differences and choices over many texts."""
+def _judged(comparison: Comparison, recipe: Recipe, model: Any) -> float | None:
+    """The agreement of all choices, None where nothing is chosen.
 
-    def __init__(self, recipe: Recipe) -> None:
-        self.recipe = recipe
-        self.squares = self.reference_squares = self.count = self.largest = 0.0
-        self.margins: list[np.ndarray] = []  # of the best alternative before the next, in Keras's outputs
-        self.equal: list[np.ndarray] = []  # whether the file's best is the same
-
-    def add(self, reference: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray], length: int) -> None:
-        """Compare one text's outputs.
-
-        Raises:
-            ExportError: other outputs or shapes than Keras's, or values that are not finite.
-        """
-        if set(reference) != set(outputs):
-            raise ExportError(f"the exported model's outputs are {sorted(outputs)}, expected {sorted(reference)}")
-        for name, expected in reference.items():
-            got = outputs[name]
-            if got.shape != expected.shape:
-                raise ExportError(
-                    f"the exported model's {name} has shape {got.shape} at {length} tokens, expected {expected.shape}"
-                )
-            if not np.isfinite(got).all():
-                raise ExportError(f"the exported model's {name} holds NaN or infinity at {length} tokens")
-            self.squares += float(np.sum((got - expected) ** 2, dtype=np.float64))
-            self.reference_squares += float(np.sum(expected**2, dtype=np.float64))
-            self.count += expected.size
-            self.largest = max(self.largest, float(np.abs(got - expected).max()))
-            alternatives = _alternatives(expected)
-            best = np.partition(alternatives, -2, axis=-1)[:, -2:]
-            self.margins.append(best[:, 1] - best[:, 0])
-            self.equal.append(alternatives.argmax(-1) == _alternatives(got).argmax(-1))
-
-    def result(self, model: Any) -> tuple[float, float, float | None]:
-        """Relative error, largest difference and agreement.
-
-        Raises:
-            ExportError: one of them is beyond what the recipe allows.
-        """
-        recipe = self.recipe
-        error = float(np.sqrt(self.squares / max(self.reference_squares, 1e-30)))
-        if error > recipe.tolerance:
-            raise ExportError(
-                f"the exported model's outputs are off by {error:.2g} of their size, more than the"
-                f" {recipe.tolerance:g} that {recipe.name} allows"
-            )
-        if model.task == "sentence_embedding" or getattr(model, "problem_type", None) == "regression":
-            return error, self.largest, None
-        # Close calls, which rounding may tip, count in the agreement reported but are not held against the file.
-        equal, scale = np.concatenate(self.equal), np.sqrt(self.reference_squares / self.count)
-        clear = np.concatenate(self.margins) > recipe.tolerance * scale
-        if clear.any() and equal[clear].mean() < recipe.agreement:
-            raise ExportError(
-                f"the exported model chooses as Keras does in {equal[clear].mean():.1%} of the clear cases, fewer than"
-                f" the {recipe.agreement:.0%} that {recipe.name} allows"
-            )
-        return error, self.largest, float(equal.mean())
-
-
-def _alternatives(output: np.ndarray) -> np.ndarray:
-    """Rows to choose from, `[choices, alternatives]`; a lone score is chosen or not."""
-    rows = output.reshape(-1, output.shape[-1])
-    return np.concatenate([rows, np.zeros_like(rows)], axis=-1) if rows.shape[-1] == 1 else rows
+    Raises:
+        ExportError: the outputs are further from Keras's than the recipe allows.
+    """
+    if comparison.error > recipe.tolerance:
+        raise ExportError(
+            f"the exported model's outputs are off by {comparison.error:.2g} of their size, more than the"
+            f" {recipe.tolerance:g} that {recipe.name} allows"
+        )
+    if model.task == "sentence_embedding" or getattr(model, "problem_type", None) == "regression":
+        return None
+    # Close calls, which rounding may tip, count in the agreement reported but are not held against the file.
+    clear = comparison.agreement(clear_by=recipe.tolerance)
+    if clear is not None and clear < recipe.agreement:
+        raise ExportError(
+            f"the exported model chooses as Keras does in {clear:.1%} of the clear cases, fewer than the"
+            f" {recipe.agreement:.0%} that {recipe.name} allows"
+        )
+    return comparison.agreement()
 
 
 def fitting_signatures(signatures: Mapping[str, int | None], features: Mapping[str, np.ndarray]) -> list[str]:

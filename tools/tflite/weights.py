@@ -22,18 +22,22 @@ from keras import ops
 from keras_bert.config import EncoderConfig
 from keras_bert.errors import ExportError
 
-from .quantized import QuantizedMatrix
+from .quantized import QuantizedMatrix, StaticGrids
 
 Matrix = np.ndarray | QuantizedMatrix
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Linear:
-    """`x W^T + bias`: `matrix` [out, in], `bias` float32 [out]. `name` says where in the model it stands."""
+    """`x W^T + bias`: `matrix` [out, in], `bias` float32 [out]. `name` says where in the model it stands.
+
+    With `grids` the product is one of integers, see `StaticGrids`.
+    """
 
     name: str
     matrix: Any
     bias: np.ndarray
+    grids: StaticGrids | None = None
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -83,6 +87,8 @@ class Weights:
         head_activation: `tanh` or `relu` after the head's first matrix, or None.
         final_norm: that LayerNorm, for outputs that no matrix reads.
         decoder_norm: the masked-language-model head's, or None.
+        folded: whether the foldings of this module are done; without them every matrix is the Keras layer's own and
+            reads and gives what that layer does.
     """
 
     config: EncoderConfig
@@ -97,10 +103,14 @@ class Weights:
     head_activation: str | None
     final_norm: Norm
     decoder_norm: Norm | None
+    folded: bool = True
 
 
-def read_weights(model: Any) -> Weights:
+def read_weights(model: Any, *, fold: bool = True) -> Weights:
     """The weights of a task model, float32.
+
+    Args:
+        fold: whether the foldings of this module are done.
 
     Raises:
         ExportError: a weight holds NaN or infinity.
@@ -110,7 +120,8 @@ def read_weights(model: Any) -> Weights:
     embedding_norm = _norm(embeddings.norm, "embeddings.norm")
     projection = None
     if embeddings.projection is not None:
-        projection = _read_normalized(_linear(embeddings.projection, "embeddings.projection"), embedding_norm)
+        projection = _linear(embeddings.projection, "embeddings.projection")
+        projection = _read_normalized(projection, embedding_norm) if fold else projection
     segment_table = None
     if embeddings.segment_table is not None:
         segment_table = _array(embeddings.segment_table, "embeddings.segment_table")
@@ -129,7 +140,9 @@ def read_weights(model: Any) -> Weights:
         sources = before[index]
         source = next(iter(sources)) if len(sources) == 1 else None
         norm = embedding_norm if source == "embeddings" else output_norms[source] if isinstance(source, int) else None
-        blocks.append(_block(block, f"blocks.{index}", encoder.config.num_heads, norm, output_norms[index]))
+        blocks.append(_block(block, f"blocks.{index}", output_norms[index]))
+        if fold:
+            blocks[-1] = _folded(blocks[-1], encoder.config.num_heads, norm)
 
     final_norm = output_norms[encoder.schedule[-1]]
     return Weights(
@@ -141,10 +154,11 @@ def read_weights(model: Any) -> Weights:
         projection=projection,
         blocks=tuple(blocks),
         schedule=tuple(encoder.schedule),
-        head=_head(model, final_norm),
+        head=_head(model, final_norm if fold else None),
         head_activation=_head_activation(model),
         final_norm=final_norm,
         decoder_norm=_norm(model.head.norm, "head.norm") if model.task == "masked_lm" else None,
+        folded=fold,
     )
 
 
@@ -184,30 +198,44 @@ def for_one_query(weights: Weights) -> Weights:
     return dataclasses.replace(weights, blocks=(*weights.blocks[:last], block, *weights.blocks[last + 1 :]))
 
 
-def _block(block: Any, name: str, num_heads: int, input_norm: Norm | None, output_norm: Norm) -> Block:
+def _block(block: Any, name: str, output_norm: Norm) -> Block:
     attention = block.attention
     query, key, value, out = (
         _linear(getattr(attention, part), f"{name}.attention.{part}") for part in ("query", "key", "value", "out")
     )
-    if input_norm is not None:
-        query, key, value = (_read_normalized(linear, input_norm) for linear in (query, key, value))
-    scale = 1 / math.sqrt(len(query.bias) // num_heads)
-    query = dataclasses.replace(query, matrix=query.matrix * np.float32(scale), bias=query.bias * np.float32(scale))
-    out = dataclasses.replace(out, bias=out.bias + out.matrix @ value.bias)
-    value = dataclasses.replace(value, bias=np.zeros_like(value.bias))
-    if input_norm is not None:
-        out = dataclasses.replace(out, bias=out.bias + input_norm.shift)
-    attention_norm = _norm(block.attention_norm, f"{name}.attention_norm")
-    feedforward_out = _linear(block.feedforward_out, f"{name}.feedforward_out")
     return Block(
         query=query,
         key=key,
         value=value,
         out=out,
-        attention_norm=attention_norm,
-        feedforward_in=_read_normalized(_linear(block.feedforward_in, f"{name}.feedforward_in"), attention_norm),
-        feedforward_out=dataclasses.replace(feedforward_out, bias=feedforward_out.bias + attention_norm.shift),
+        attention_norm=_norm(block.attention_norm, f"{name}.attention_norm"),
+        feedforward_in=_linear(block.feedforward_in, f"{name}.feedforward_in"),
+        feedforward_out=_linear(block.feedforward_out, f"{name}.feedforward_out"),
         output_norm=output_norm,
+        reads_normalized=False,
+    )
+
+
+def _folded(block: Block, num_heads: int, input_norm: Norm | None) -> Block:
+    """`block` with the foldings done; `input_norm` is the LayerNorm before it, None where that is not always one."""
+    query, key, value = block.query, block.key, block.value
+    if input_norm is not None:
+        query, key, value = (_read_normalized(linear, input_norm) for linear in (query, key, value))
+    scale = np.float32(1 / math.sqrt(len(query.bias) // num_heads))
+    query = dataclasses.replace(query, matrix=query.matrix * scale, bias=query.bias * scale)
+    out = dataclasses.replace(block.out, bias=block.out.bias + block.out.matrix @ value.bias)
+    value = dataclasses.replace(value, bias=np.zeros_like(value.bias))
+    if input_norm is not None:
+        out = dataclasses.replace(out, bias=out.bias + input_norm.shift)
+    feedforward_out = block.feedforward_out
+    return dataclasses.replace(
+        block,
+        query=query,
+        key=key,
+        value=value,
+        out=out,
+        feedforward_in=_read_normalized(block.feedforward_in, block.attention_norm),
+        feedforward_out=dataclasses.replace(feedforward_out, bias=feedforward_out.bias + block.attention_norm.shift),
         reads_normalized=input_norm is not None,
     )
 
@@ -218,8 +246,12 @@ def _head_activation(model: Any) -> str | None:
     return model.head.hidden_activation or "tanh"  # without a dense layer of the head's own it is the pooler's
 
 
-def _head(model: Any, final_norm: Norm) -> dict[str, Linear]:
-    """The head's matrices in order of use; which of them a task has shows in their names."""
+def _head(model: Any, final_norm: Norm | None) -> dict[str, Linear]:
+    """The head's matrices in order of use; which of them a task has shows in their names.
+
+    Args:
+        final_norm: to be folded into the first of them, or None.
+    """
     layers: dict[str, Any] = {}
     if model.task == "sequence_classification":
         layers["dense"] = model.encoder.pooler if model.head.dense is None else model.head.dense
@@ -230,7 +262,8 @@ def _head(model: Any, final_norm: Norm) -> dict[str, Linear]:
         layers["dense"] = model.head.dense
     head = {name: _linear(layer, f"head.{name}") for name, layer in layers.items()}
     for first in list(head)[:1]:
-        head[first] = _read_normalized(head[first], final_norm)
+        if final_norm is not None:
+            head[first] = _read_normalized(head[first], final_norm)
     if model.task == "masked_lm":
         # The matrix is the token table, which the graph already has.
         head["decoder"] = Linear("head.decoder", None, _array(model.head.bias, "head.bias"))

@@ -2,7 +2,8 @@
 
 A task class is made from (manifest, engine, tokenizer, path) and raises EdgeError there if the model's outputs are not
 what the task reads. It has `__call__(text, pair, **options) -> result`, `describe(result) -> str`, the names of its
-options (OPTIONS) and whether it takes pairs (READS_PAIRS). Results are named tuples of plain values.
+options (OPTIONS), whether it takes pairs (READS_PAIRS), and whether an answer is one run of the model between its
+`encode(text, pair)` and `decode(encoding, outputs)` (ONE_RUN). Results are named tuples of plain values.
 """
 
 import importlib

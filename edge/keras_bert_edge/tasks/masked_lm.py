@@ -29,6 +29,7 @@ class MaskedLanguageModelResult(NamedTuple):
 class MaskedLanguageModel:
     OPTIONS = ("top_k",)
     READS_PAIRS = False
+    ONE_RUN = False
 
     def __init__(self, manifest, engine, tokenizer, path):
         require_outputs(engine, {"logits": None}, path)

@@ -40,6 +40,7 @@ class QuestionAnsweringResult(NamedTuple):
 class QuestionAnswering:
     OPTIONS = ("n_best", "max_answer_length", "null_threshold")
     READS_PAIRS = True
+    ONE_RUN = False
 
     def __init__(self, manifest, engine, tokenizer, path):
         require_outputs(engine, {"start_logits": None, "end_logits": None}, path)

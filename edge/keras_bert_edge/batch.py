@@ -1,0 +1,106 @@
+"""The model for lists that a file can hold beside its own: several short texts in one run of the interpreter.
+
+A FlatBuffer names its root table in its first four bytes. The file's own root is a model for one text; `batch` in
+config.json says where the root of a second model over the same weights lies. It is opened when the first list comes, so
+that a program that never sends one pays nothing for it; it then needs the model's size in memory, and packed weights of
+its own.
+"""
+
+import io
+import os
+import shutil
+import struct
+
+import numpy as np
+
+from .errors import EdgeError
+from .memory import require_memory
+from .runtime import open_interpreter, unusable
+from .signature import INPUT_ROLES, read_signature
+
+SIGNATURE = "batch"
+
+
+class BatchModel:
+    """Where the model for lists is; `open` makes interpreters over one copy of its bytes.
+
+    Attributes:
+      size: texts of one run.
+    """
+
+    def __init__(self, path, manifest, threads):
+        self.size = manifest.batch["size"]
+        self._path = path
+        self._manifest = manifest
+        self._threads = threads
+        self._file = _identity(path)
+        self._content = None
+
+    def open(self, workers):
+        """A BatchCall, or None where memory is short for `workers` of them or the file is no longer what was loaded.
+
+        Raises:
+          EdgeError: the runtime cannot run the model.
+        """
+        size = self._manifest.model_size
+        try:
+            if self._content is None:
+                require_memory(self._path, size, workers + 1)
+                if _identity(self._path) != self._file:
+                    return None
+                self._content = _read(self._path, size, self._manifest.batch["root"])
+        except (EdgeError, OSError, MemoryError):
+            return None
+        distribution, interpreter = open_interpreter(self._path, self._threads, self._content)
+        try:
+            signature = read_signature(interpreter, SIGNATURE, self._path)
+            return BatchCall(interpreter, signature, self.size, self._manifest.pad_token_id)
+        except (ValueError, RuntimeError) as error:
+            raise error if isinstance(error, EdgeError) else unusable(self._path, distribution, error) from error
+
+
+class BatchCall:
+    """One interpreter of the model for lists, which takes `size` texts."""
+
+    def __init__(self, interpreter, signature, size, pad_token_id):
+        for role, shape in signature.input_shapes.items():
+            if shape[0] != size:
+                raise ValueError(
+                    f"the signature {SIGNATURE!r} has the input {role} {shape} where {size} texts were stated"
+                )
+        if "padding_mask" not in signature.inputs:
+            raise ValueError(f"the signature {SIGNATURE!r} has no input for a padding mask")
+        self._runner = interpreter.get_signature_runner(SIGNATURE)
+        self._roles = {name: INPUT_ROLES[name] for name in self._runner.get_input_details()}
+        self.size = size
+        self._pad_token_id = pad_token_id
+
+    def __call__(self, rows):
+        """Outputs of each of `size` rows (token ids, segment ids or None for zeros), as `Engine.run` gives them."""
+        shape = (self.size, max(len(ids) for ids, _ in rows))
+        token_ids = np.full(shape, self._pad_token_id, np.int32)
+        padding_mask, segment_ids = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+        for index, (ids, segments) in enumerate(rows):
+            token_ids[index, : len(ids)] = ids
+            padding_mask[index, : len(ids)] = 1
+            if segments is not None:
+                segment_ids[index, : len(ids)] = segments
+        values = {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids}
+        outputs = self._runner(**{name: values[role] for name, role in self._roles.items()})
+        return [{name: value[index : index + 1] for name, value in outputs.items()} for index in range(self.size)]
+
+
+def _identity(path):
+    status = os.stat(path)
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def _read(path, size, root):
+    """The first `size` bytes of the file with another root, copied once."""
+    content = io.BytesIO()
+    with open(path, "rb") as stream:
+        stream.seek(4)
+        content.write(struct.pack("<I", root))
+        shutil.copyfileobj(stream, content, 1 << 20)
+    content.truncate(size)
+    return content.getvalue()

@@ -1,0 +1,101 @@
+"""Lists of texts: shared out among workers, and short texts of like length answered together."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+from .errors import EdgeError
+
+# Texts that one worker takes at a time: what a list needs beyond its answers does not grow with its length.
+LARGEST_CHUNK = 256
+# Where several workers share a list: each answered alone, or together.
+CHUNK = 8
+BATCHED_CHUNK = 32
+
+# Beyond this many tokens a text fills the kernels by itself.
+LONGEST = 64
+# Padding costs as much as text does. A run of its own costs a text about these many tokens.
+SPARED = 2
+
+
+def answer_list(items, alone, task, engine):
+    """Answers in the order of `items`, which are answered from the shortest to the longest.
+
+    Neighbours of one length need no new allocation of the interpreter's tensors, and little padding together.
+
+    Args:
+      items: texts and pairs.
+      alone: item -> answer.
+      task: the task object, whose `encode` and `decode` serve where its answers are one run each.
+      engine: where they run.
+    """
+    order = sorted(range(len(items)), key=lambda index: _characters(items[index]))
+    results = [None] * len(items)
+    batched = task.ONE_RUN and engine.batch_size is not None
+
+    def answer(indices):
+        if batched:
+            answers = _answer_together([items[index] for index in indices], task, engine)
+        else:
+            answers = (alone(items[index]) for index in indices)
+        for index, result in zip(indices, answers):
+            results[index] = result
+
+    workers = min(engine.workers, len(items))
+    chunk = LARGEST_CHUNK
+    if workers > 1:
+        chunk = max(1, min(BATCHED_CHUNK if batched else CHUNK, len(items) // workers))
+    parts = [order[at : at + chunk] for at in range(0, len(order), chunk)]
+    if workers < 2:
+        for part in parts:
+            answer(part)
+        return results
+    with ThreadPoolExecutor(workers) as pool:
+        for _ in pool.map(answer, parts):
+            pass
+    return results
+
+
+def as_pair(item):
+    """(text, pair or None) of a text or a tuple of two.
+
+    Raises:
+      EdgeError: another tuple.
+    """
+    if not isinstance(item, tuple):
+        return item, None
+    if len(item) != 2:
+        raise EdgeError(f"a pair is a tuple of two strings, not of {len(item)}")
+    return item
+
+
+def _answer_together(items, task, engine):
+    size = engine.batch_size
+    encodings = [task.encode(*as_pair(item)) for item in items]
+    rows = [engine.row(encoding) for encoding in encodings]
+    answers = [None] * len(items)
+    for group in group_by_length([len(ids) for ids, _ in rows], size):
+        outputs = engine.run_batch([rows[k] for k in group]) if len(group) == size else [engine.run(*rows[group[0]])]
+        for k, output in zip(group, outputs):
+            answers[k] = task.decode(encodings[k], output)
+    return answers
+
+
+def group_by_length(lengths, size):
+    """Lists of `size` indices whose lengths are near one another, of one index each for the rest, shortest first."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    groups = []
+    at = 0
+    while at < len(order):
+        group = order[at : at + size]
+        longest = lengths[group[-1]]
+        padding = size * longest - sum(lengths[index] for index in group)
+        if len(group) < size or longest > LONGEST or padding > size * SPARED:
+            group = group[:1]
+        groups.append(group)
+        at += len(group)
+    return groups
+
+
+def _characters(item):
+    """Length of a text or pair; what is neither is refused when it is answered."""
+    texts = item if isinstance(item, tuple) else (item,)
+    return sum(len(text) for text in texts if isinstance(text, str))

@@ -1,0 +1,153 @@
+"""`keras-bert quantize` as a user runs it, and what it refuses."""
+
+import json
+import pathlib
+
+import keras_bert_edge
+import numpy as np
+import pytest
+from harness import randomize
+from keras_bert_tools import cli
+from tiny import tiny_encoder
+
+import keras_bert as kb
+from keras_bert.data import predict_logits, probabilities, read_labelled_texts
+
+DATA = pathlib.Path(__file__).parents[1] / "data"
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+def save(folder, make):
+    """A checkpoint of one layer, a random value in every weight."""
+    encoder = tiny_encoder(folder)
+    model = make(encoder, kb.Tokenizer.from_pretrained(folder))
+    randomize(model)
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def classifier(tmp_path_factory):
+    labels = ["neg", "pos"]
+    return save(
+        tmp_path_factory.mktemp("classifier"),
+        lambda encoder, tokenizer: kb.SequenceClassifier(encoder, labels, tokenizer=tokenizer),
+    )
+
+
+def chances(path, table):
+    """What the file says of each text, [texts, labels]."""
+    runner = keras_bert_edge.load(str(path))
+    results = runner(read_labelled_texts(table).texts)
+    return np.array([[result.scores[label] for label in runner.labels] for result in results])
+
+
+def test_int4_file_and_table(classifier, sentiment, tmp_path, capsys):
+    out = tmp_path / "small.tflite"
+    assert run("quantize", classifier, "-o", out, "--recipe", "int4", "--calibration", sentiment) == 0
+    report = json.loads((tmp_path / "small.report.json").read_text())
+    assert (report["recipe"], report["calibration"]["texts"]) == ("int4", 60)
+    errors = {each["name"]: each for each in report["layers"]}
+    assert len(errors) == 6 + 2 + 2  # matrices of the block, of the head, tables
+    assert errors["blocks.0.attention.query"]["kind"] == "int4"
+    assert errors["head.classifier"]["kind"] == errors["embeddings.token_table"]["kind"] == "int8"
+    assert report["error"] > max(each["error"] for each in report["layers"]) / 3
+    assert report["file_size"] == out.stat().st_size
+    shown = capsys.readouterr().out
+    assert "all together" in shown
+    assert report["layers"][0]["name"] in shown
+    model = kb.SequenceClassifier.from_pretrained(classifier)
+    expected = probabilities(predict_logits(model, read_labelled_texts(sentiment).texts))
+    got = chances(out, sentiment)
+    assert np.abs(got - expected).mean() < 0.05
+    assert np.corrcoef(got[:, 0], expected[:, 0])[0, 1] > 0.95
+
+
+def test_mixed_keeps_what_the_budget_asks_for(classifier, sentiment, tmp_path):
+    reports, budget = [], 0.5
+    for name in ("wide", "narrow"):
+        out = tmp_path / f"{name}.tflite"
+        command = ("quantize", classifier, "-o", out, "--recipe", "mixed", "--calibration", sentiment)
+        assert run(*command, "--budget", budget) == 0
+        reports.append(json.loads(out.with_suffix(".report.json").read_text()))
+        assert reports[-1]["error"] <= budget
+        budget = 0.7 * reports[-1]["error"]
+    wide, narrow = (set(report["kept_int8"]) for report in reports)
+    assert wide == set()
+    worst = [each["name"] for each in reports[1]["layers"] if each["kind"].startswith("int4")]
+    assert narrow == set(worst[: len(narrow)])
+    assert 0 < len(narrow) < len(worst)
+
+
+def test_training_for_integers(classifier, sentiment, tmp_path, capsys):
+    """The checkpoint keeps its ranges: quantised again it gives the same file; as float it is an ordinary one."""
+    out = tmp_path / "static.tflite"
+    data = ("--train", sentiment, "--dev", sentiment, "--test", sentiment)
+    command = ("quantize", classifier, "-o", out, "--recipe", "static_int8", "--qat", *data)
+    assert run(*command, "--epochs", 1, "--batch-size", 15, "--learning-rate", 1e-2) == 0
+    report = json.loads((tmp_path / "static.report.json").read_text())
+    assert report["trained_ranges"]
+    assert report["trained"]["scores"]["accuracy"] == report["scores"]["file"]["accuracy"]
+    assert (tmp_path / "static" / "quantization.safetensors").exists()
+    again = tmp_path / "again.tflite"
+    command = ("quantize", tmp_path / "static", "-o", again, "--recipe", "static_int8", "--calibration", sentiment)
+    assert run(*command) == 0
+    layers = [
+        {each["name"]: each["weights"] for each in json.loads(path.with_suffix(".report.json").read_text())["layers"]}
+        for path in (out, again)
+    ]
+    assert layers[0] == layers[1]
+    np.testing.assert_array_equal(chances(out, sentiment), chances(again, sentiment))
+    assert run("quantize", tmp_path / "static", "-o", again, "--recipe", "int4", "--calibration", sentiment) == 2
+    assert "was trained for static_int8, not for int4" in capsys.readouterr().err
+    assert run("quantize", tmp_path / "static", "-o", tmp_path / "half.tflite", "--recipe", "float16") == 0
+
+
+@pytest.mark.parametrize("task", ["token_classification", "question_answering"])
+def test_tagging_and_answering(task, tmp_path):
+    data = DATA / {"token_classification": "ner.conll", "question_answering": "qa.json"}[task]
+    if task == "question_answering":
+        make = lambda encoder, tokenizer: kb.QuestionAnswerer(encoder, tokenizer=tokenizer)  # noqa: E731
+    else:
+        lines = data.read_text(encoding="utf-8").splitlines()
+        tags = sorted({line.split()[-1] for line in lines if line.strip()})
+        make = lambda encoder, tokenizer: kb.TokenClassifier(encoder, tags, tokenizer=tokenizer)  # noqa: E731
+    model = save(tmp_path / "model", make)
+    for recipe in ("static_int8", "int4"):
+        out = tmp_path / f"{recipe}.tflite"
+        command = ("quantize", model, "-o", out, "--recipe", recipe, "--calibration", data, "--error-texts", 4)
+        assert run(*command) == 0
+        assert json.loads(out.with_suffix(".report.json").read_text())["task"] == task
+
+
+def test_texts_in_another_language_are_told(classifier, tmp_path, capsys):
+    texts = tmp_path / "texts.txt"
+    texts.write_text("\n".join(["ο καιρός είναι καλός", "a good film"] * 8), encoding="utf-8")
+    assert run("quantize", classifier, "-o", tmp_path / "m.tflite", "--recipe", "int4", "--calibration", texts) == 0
+    unknown = json.loads((tmp_path / "m.report.json").read_text())["calibration"]["unknown"]
+    assert unknown == pytest.approx(4 / 11)  # of [CLS] and [SEP] twice, four unknown words and three known ones
+    assert f"warning: {unknown:.1%} of the tokens" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--recipe", "static_int8"), "static_int8 is calibrated on texts"),
+        (("--recipe", "int4", "--calibration", "EMPTY"), "holds no text"),
+        (("--recipe", "int4", "--calibration", "missing.txt"), "cannot read missing.txt"),
+        (("--recipe", "int4", "--qat"), "--qat trains on labelled data"),
+        (("--recipe", "float16", "--qat", "--train", "TRAIN"), "--qat is for static_int8 and int4, not for float16"),
+        (("--recipe", "mixed", "--calibration", "TRAIN", "--budget", "1e-9"), "a budget of 1e-09 cannot be kept"),
+        (("--recipe", "float16", "-o", "model.bin"), "expected one that ends in .tflite"),
+    ],
+)
+def test_refused(classifier, sentiment, tmp_path, capsys, options, message):
+    (tmp_path / "empty.txt").write_text("\n \n", encoding="utf-8")
+    named = {"EMPTY": tmp_path / "empty.txt", "TRAIN": sentiment}
+    out = ("-o", tmp_path / "out" / "model.tflite")
+    assert run("quantize", classifier, *out, *(named.get(option, option) for option in options)) == 2
+    assert message in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True
