@@ -15,12 +15,11 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from command import keras_bert
 from pretraining_baselines import count_tables, masked_accuracy
 from report import machine_facts, print_table, write_json
 
@@ -33,14 +32,6 @@ RUNS: dict[str, dict[str, str]] = {
     "sop": {"examples.objective": "sop", "training.steps": "1700"},
 }
 EVALUATION_BATCHES = 40
-
-
-def keras_bert(*arguments: object) -> None:
-    """Run one job of the command, its progress on this terminal."""
-    command = [sys.executable, "-m", "keras_bert_tools", *map(str, arguments)]
-    print("$ keras-bert", *command[3:], flush=True)
-    if subprocess.run(command, check=False).returncode:
-        raise SystemExit(f"error: keras-bert {arguments[0]} failed")
 
 
 def prepare(novels: Path, held_out: Sequence[str], work: Path) -> None:

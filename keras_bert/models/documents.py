@@ -14,7 +14,7 @@ from ..errors import CheckpointError, ConfigError
 from ..layers.window_pooling import POOLINGS, WindowMixer, WindowPooling
 from .classification import SequenceClassifier
 from .families import get_family
-from .inputs import CheckedModel, jit_default
+from .inputs import CheckedModel, build_optimizer, jit_default
 
 CONFIG_KEY = "window_pooling"
 WEIGHTS = "window_pooling.safetensors"
@@ -107,6 +107,10 @@ class DocumentClassifier(keras.Model):
         metrics = defaults["metrics"] if isinstance(metrics, str) and metrics == "auto" else metrics
         jit_compile = jit_default() if jit_compile is None else jit_compile
         super().compile(optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **kwargs)
+
+    def fit(self, *args: Any, **kwargs: Any) -> Any:
+        build_optimizer(self)
+        return super().fit(*args, **kwargs)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str], **options: Any) -> DocumentClassifier:
