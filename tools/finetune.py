@@ -50,6 +50,7 @@ def run(options: argparse.Namespace) -> int:
     """Train, keep the best epoch, score it, write the report."""
     output = pathlib.Path(options.output)
     task = chosen(options, options.task)
+    options.epochs = options.epochs or task.epochs
     if options.plots:
         check_plots()
     data = _read(task, options)

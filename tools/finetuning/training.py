@@ -19,6 +19,7 @@ from .. import options as shared
 from ..compression.masks import PRUNED, KeepZeros, zero_share
 from ..progress import FitProgress, progress_bar
 from ..tasks import Evaluation, TaskAdapter
+from .arguments import BASE_RATE, BASE_WIDTH
 from .callbacks import BestEpoch, Patience, TrainingState
 
 # Options that do not change what is learned: a resumed run may have others.
@@ -72,6 +73,7 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
     keras.utils.set_random_seed(seed)
     with _devices(options):
         model, max_length = open_model(task, data.train, options)
+        options.learning_rate = options.learning_rate or BASE_RATE * BASE_WIDTH / model.config.hidden_size
         examples = task.training_examples(model, data.train, max_length, options)
         steps = options.epochs * examples.num_batches(options.batch_size)
         zeros = zero_share(model)

@@ -68,6 +68,7 @@ class TaskAdapter(abc.ABC):
         name: the task's name, as in exported files.
         reads_pairs: whether `answer` takes a second text: "never", "may" or "must".
         max_length: default of `--max-length`, in tokens.
+        epochs: default of `--epochs`.
         unit: what the data are made of.
         option_names: names of the options that `add_reading_options` adds.
     """
@@ -75,6 +76,7 @@ class TaskAdapter(abc.ABC):
     name: ClassVar[str]
     reads_pairs: ClassVar[str]
     max_length: ClassVar[int]
+    epochs: ClassVar[int] = 3
     unit: ClassVar[str]
     option_names: ClassVar[tuple[str, ...]]
 

@@ -24,6 +24,7 @@ class TokenClassification(TaskAdapter):
     name = "token_classification"
     reads_pairs = "never"
     max_length = 128
+    epochs = 5
     unit = "sentences"
     option_names = ("scheme", "token_column", "tag_column")
 
