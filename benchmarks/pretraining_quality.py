@@ -51,9 +51,11 @@ def prepare(novels: Path, held_out: Sequence[str], work: Path) -> None:
         keras_bert("prepare-data", *held, *common, "-o", work / "held-out", "--shards", 1)
 
 
-def pretrain(objective: str, work: Path) -> list[dict[str, Any]]:
+def pretrain(objective: str, work: Path, steps: int | None) -> list[dict[str, Any]]:
     """Run, or finish, one objective; return its evaluations on the held-out novels."""
     changes = {"data.evaluation": work / "held-out", **RUNS[objective]}
+    if steps is not None:
+        changes["training.steps"] = str(steps)
     options = [option for key, value in changes.items() for option in ("--set", f"{key}={value}")]
     keras_bert("pretrain", CONFIG, "--data", work / "shards", "--work-dir", work / objective, *options)
     lines = (work / objective / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
@@ -118,15 +120,19 @@ def main() -> None:
     parser.add_argument("--held-out", nargs="+", default=HELD_OUT, metavar="FILE", help="default: %(default)s")
     parser.add_argument("--work-dir", type=Path, required=True)
     parser.add_argument("--objectives", nargs="+", choices=RUNS, default=list(RUNS))
+    parser.add_argument(
+        "--steps", nargs="+", default=[], metavar="OBJECTIVE=STEPS", help="shorter or longer runs: nsp=2000 mlm=500"
+    )
     parser.add_argument("--classify", type=Path, help="folder with train.tsv, dev.tsv and test.tsv to fine-tune on")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
+    steps = {name: int(count) for name, _, count in (asked.partition("=") for asked in arguments.steps)}
 
     work = arguments.work_dir
     work.mkdir(parents=True, exist_ok=True)
     prepare(arguments.novels, arguments.held_out, work)
-    curves = {objective: pretrain(objective, work) for objective in arguments.objectives}
+    curves = {objective: pretrain(objective, work, steps.get(objective)) for objective in arguments.objectives}
     tables = {objective: baselines(objective, work) for objective in curves}
     draw(curves, tables[arguments.objectives[0]], work / "masked_accuracy.png")
     rows, figures = [], {}
