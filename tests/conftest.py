@@ -12,13 +12,22 @@ import pytest
 
 pytest.register_assert_rewrite("harness")
 
+# What takes longest comes first: two processes share the files, and neither should be left alone with these at the end.
+LONGEST = ("training/test_distributed.py", "compression", "tools", "training")
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "backend: also run with KERAS_BACKEND=jax and torch (`pytest -m backend`)")
     config.addinivalue_line("markers", "tensorflow_only: needs Keras on the TensorFlow backend")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    places = [config.rootpath / "tests" / name for name in LONGEST]
+
+    def place(item: pytest.Item) -> int:
+        return next((i for i, longest in enumerate(places) if item.path.is_relative_to(longest)), len(places))
+
+    items.sort(key=place)
     if os.environ.get("KERAS_BACKEND", "tensorflow") == "tensorflow":
         return
     skip = pytest.mark.skip(reason="needs the TensorFlow backend")
