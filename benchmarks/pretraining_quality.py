@@ -84,11 +84,15 @@ def draw(curves: dict[str, list[dict[str, Any]]], tables: dict[str, float], path
     figure, axes = pyplot.subplots(figsize=(7, 4.5))
     for objective, records in curves.items():
         axes.plot([r["step"] for r in records], [r["mlm_accuracy"] for r in records], marker="o", label=objective)
-    for name, style in (("unigram", ":"), ("left", "-."), ("both", "--")):
-        axes.axhline(tables[name], color="grey", linestyle=style, label=f"counts: {name}")
+    for name, style, label in (
+        ("unigram", ":", "the commonest token"),
+        ("left", "-.", "counts of two tokens"),
+        ("both", "--", "counts with both neighbours"),
+    ):
+        axes.axhline(tables[name], color="grey", linestyle=style, label=label)
     axes.set(xlabel="steps of 32 x 64 tokens", ylabel="accuracy of masked tokens, held-out novels")
     axes.set_ylim(bottom=0)
-    axes.legend()
+    axes.legend(loc="lower right")
     figure.tight_layout()
     figure.savefig(path, dpi=120)
 
