@@ -106,7 +106,7 @@ def answer(work: Path) -> None:
     (found,) = kb.prediction.answer_questions(answerer, [QUESTION], [CONTEXT])
     on_device = keras_bert_edge.load(work / "question_answering.tflite")(QUESTION, CONTEXT)
     print(f"\n{QUESTION}   ({CONTEXT})")
-    for name, best in (("Keras", found.answers[0]), ("edge runner", on_device.answers[0])):
+    for name, best in (("Keras", found.n_best[0]), ("edge runner", on_device.n_best[0])):
         print(f"  {name:<14} {best.text}  (characters {best.start} to {best.end})")
 
 

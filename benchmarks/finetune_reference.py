@@ -1,7 +1,7 @@
 """The reference that fine-tuning is held against: the same task with PyTorch `transformers`, no keras_bert anywhere.
 
 Reads train.tsv, dev.tsv and test.tsv of a folder (a header line; the last column is the label, the one or two before it
-are the texts), trains as `keras-bert finetune` does by default (AdamW 5e-5, weight decay 0.01 but for biases and
+are the texts), trains as `keras-bert finetune --learning-rate 5e-5` does (AdamW, weight decay 0.01 but for biases and
 LayerNorm, 10% linear warmup then linear decay, 3 epochs, batch 32, gradient norm clipped to 1), keeps the epoch that is
 best on dev, and prints the test accuracy of that epoch and of the last one, seed by seed.
 
