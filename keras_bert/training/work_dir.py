@@ -53,7 +53,8 @@ class WorkDir:
         if file.exists():
             try:
                 stored = json.loads(file.read_text(encoding="utf-8"))
-                before = _flat(stored["config"])
+                # What was not known when the run began has its default.
+                before = _flat(RunConfig.from_dict(stored["config"]).to_dict())
                 fingerprint = stored["data_fingerprint"]
             except (OSError, ValueError, KeyError, AttributeError) as error:
                 raise TrainingError(f"{file} is not the record of a run: {error!r}") from error

@@ -1,5 +1,6 @@
 """Configuration files: what is read, what is refused, and that those that ship are whole."""
 
+import json
 import pathlib
 
 import pytest
@@ -113,6 +114,10 @@ def test_a_work_dir_of_another_run_is_refused(tmp_path):
         TrainingError, match=r"examples.masking: 'token' there, 'span' now; other shards in data.folder"
     ):
         WorkDir(tmp_path / "run").check(changed("examples", masking="span"), "b" * 64)
+    record = json.loads((tmp_path / "run" / "run.json").read_text())
+    del record["config"]["distillation"]  # as a release wrote it that had no such section
+    (tmp_path / "run" / "run.json").write_text(json.dumps(record))
+    WorkDir(tmp_path / "run").check(RunConfig.from_dict(SMALL), "a" * 64)
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.txt").write_text("mine")
     with pytest.raises(TrainingError, match="other holds files, but no run"):
