@@ -79,11 +79,11 @@ def main() -> None:
     draw = random.Random(arguments.seed)
     (work / "people.conll").write_text("\n".join(tagged_sentences(draw, 480)), encoding="utf-8")
     (work / "capitals.json").write_text(json.dumps(questions(draw)), encoding="utf-8")
-    tasks = {"token_classification": "people.conll", "question_answering": "capitals.json"}
-    for task, file in tasks.items():
+    tasks = {"token_classification": ("people.conll", 4), "question_answering": ("capitals.json", 12)}
+    for task, (file, epochs) in tasks.items():
         model, exported = work / task, work / f"{task}.tflite"
         if not (model / "report.json").exists():
-            options = ("--epochs", 4, "--learning-rate", 1e-4, "--batch-size", 16, "--max-length", 96)
+            options = ("--epochs", epochs, "--batch-size", 16, "--max-length", 96)
             data = ("--task", task, "--train", work / file, "--seed", arguments.seed)
             keras_bert("finetune", arguments.checkpoint, *data, *options, "-o", model)
         if not exported.exists():
