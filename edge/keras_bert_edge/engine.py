@@ -159,7 +159,13 @@ class Engine:
         return encoding.ids, encoding.type_ids if self.uses_segments else None
 
 
-class _AnyLength:
+class _Call:
+    """One interpreter for one text at a time; `batch` is its BatchCall, opened with the first list."""
+
+    batch = None
+
+
+class _AnyLength(_Call):
     """One signature of dynamic length: inputs are resized when the length changes, and nothing is padded."""
 
     def __init__(self, interpreter, signatures):
@@ -171,7 +177,6 @@ class _AnyLength:
         self._segment_ids = signature.inputs.get("segment_ids")
         self._inputs = list(signature.inputs.values())
         self._outputs = signature.outputs
-        self.batch = None  # opened with the first list
         self._resize(1)  # finds unknown operations now, not at the first text
 
     def _resize(self, length):
@@ -194,7 +199,7 @@ class _AnyLength:
         return {name: interpreter.get_tensor(index) for name, index in self._outputs.items()}
 
 
-class _FixedLengths:
+class _FixedLengths(_Call):
     """Signatures of fixed lengths: the smallest that fits, padded, with a mask that hides the padding."""
 
     def __init__(self, interpreter, signatures, manifest):

@@ -95,9 +95,9 @@ def test_a_file_that_was_replaced_is_not_mixed_with_the_one_that_was_loaded(tmp_
     assert model.engine.batch_size is None
 
 
-def rewritten(tmp_path, change):
-    """The classification file with another config.json."""
-    model, members = tflite_file.split((FOLDER / "classification.tflite").read_bytes())
+def rewritten(tmp_path, change, original=FOLDER / "classification.tflite"):
+    """The classification file, or another, with another config.json."""
+    model, members = tflite_file.split(original.read_bytes())
     config = json.loads(members["config.json"])
     change(config)
     path = tmp_path / "model.tflite"
@@ -119,6 +119,16 @@ def test_a_model_for_lists_of_another_size_is_named(tmp_path):
     model = keras_bert_edge.load(rewritten(tmp_path, lambda config: config["batch"].update(size=3)))
     with pytest.raises(EdgeError, match="where 3 texts were stated"):
         model(texts(60, False))
+
+
+def test_a_model_for_lists_that_is_not_there_is_refused_beside_fixed_lengths(tmp_path):
+    original = tflite_file.FIXTURES / "lengths.tflite"
+    model = keras_bert_edge.load(
+        rewritten(tmp_path, lambda config: config.update(batch={"size": 2, "root": 8}), original)
+    )
+    assert model("a good film").label
+    with pytest.raises(EdgeError, match="the model does not fit the runtime"):
+        model(["a good film", "a bad film"])
 
 
 def test_a_runtime_that_computes_lists_wrongly_is_refused(monkeypatch):
