@@ -5,7 +5,7 @@ logits is held against the tolerance: a really pretrained network, not random we
 chain variable domain of adalimumab, a human antibody, for models of amino-acid letters (Sapiens).
 
 Example:
-    python benchmarks/masked_top1.py path/to/sapiens-roberta-vh --reference /tmp/reference/bin/python
+    python benchmarks/masked_top1.py path/to/sapiens-roberta-vh --reference path/to/reference/bin/python
 """
 
 from __future__ import annotations

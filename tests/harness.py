@@ -204,3 +204,13 @@ def run_mixed_precision_test(make: Callable[[kb.Encoder], Any], config: kb.Encod
         exact = exact or outputs
         for name, value in outputs.items():
             np.testing.assert_allclose(value[:2], exact[name][:2], rtol=0, atol=0.15, err_msg=f"{policy} {name}")
+
+
+def one_text(config: kb.EncoderConfig, length: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """Inputs int32 `[1, length]` of a text without special tokens, as the inference graph takes them."""
+    generator = np.random.default_rng(seed)
+    return {
+        "token_ids": generator.integers(5, config.vocab_size, (1, length)).astype("int32"),
+        "padding_mask": np.ones((1, length), "int32"),
+        "segment_ids": generator.integers(0, 2, (1, length)).astype("int32"),
+    }

@@ -2,8 +2,7 @@
 
 The tools are chained in a few sensible ways, from the mildest to the hardest: the vocabulary cut to the training texts,
 half of the heads and feed-forward, half and a third of the layers, both; each written as dynamic_int8 and as int4 and
-measured on the development set, or on --test where given. It stops at the first file that meets the target. In OUT are
-then
+measured on the development set, or on --test where given. It stops at the first file that meets the target. In OUT lie
 model.tflite (the winner, or the nearest where none meets the target: exit status 3), its checkpoint under stages/,
 report.json, commands.sh (what was run, to repeat it), pareto.png and pareto.svg (extra `plots`).
 
@@ -38,9 +37,9 @@ from .evaluate import follow_model, saved_adapter
 from .quiet import quiet_imports
 from .report import print_table, write_report
 from .tasks import add_reading_options
+from .tflite.recipes import RECIPES
 
 NOT_MET = 3  # exit status
-_CALIBRATED = ("int4",)  # recipes that `quantize` writes
 _MEASURES = {"size": "bytes", "gzip": "bytes", "parameters": "", "latency": "ms"}
 
 
@@ -140,7 +139,7 @@ class _Work:
 
     def _write(self, folder: pathlib.Path, recipe: str, path: pathlib.Path) -> float:
         """Write the file by `recipe`; seconds that it took."""
-        if recipe not in _CALIBRATED:
+        if not RECIPES[recipe].needs_texts:
             return self._run("export", str(folder), "--recipe", recipe, out=path)
         command = [str(folder), "--recipe", recipe, "--calibration", str(self.options.train), *self._reading()]
         return self._run("quantize", *command, out=path)

@@ -30,8 +30,8 @@ from .compression.corpus import read_corpus
 from .progress import progress_bar
 from .quiet import quiet_imports
 from .report import print_table, write_report
+from .tflite.recipes import RECIPES
 
-RECIPES = ("float32", "float16", "dynamic_int8")
 DEFAULT_RECIPE = "dynamic_int8"
 PROFILES = ("default", "compatible", "mediapipe")
 TASKS = {
@@ -51,7 +51,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--task", choices=TASKS, help="default: the task the checkpoint was saved for")
     parser.add_argument("--texts", metavar="FILE", help="texts, one a line, to calibrate and check with as well")
     tflite = parser.add_argument_group("a .tflite file")
-    tflite.add_argument("--recipe", choices=RECIPES, help=f"how weights are stored; default: {DEFAULT_RECIPE}")
+    recipes = [name for name, recipe in RECIPES.items() if not recipe.needs_texts]
+    tflite.add_argument("--recipe", choices=recipes, help=f"how weights are stored; default: {DEFAULT_RECIPE}")
     tflite.add_argument(
         "--lengths",
         type=_lengths,
@@ -126,7 +127,6 @@ def _run_saved_model(options: argparse.Namespace) -> int:
 
 def _run_tflite(options: argparse.Namespace) -> int:
     with quiet_imports():
-        from .tflite import recipes
         from .tflite.archive import write_file
         from .tflite.convert import convert
         from .tflite.features import text_features
@@ -137,7 +137,7 @@ def _run_tflite(options: argparse.Namespace) -> int:
     if output.suffix != ".tflite":
         raise ExportError(f"{output} is not a name for an exported file: expected one that ends in .tflite")
     model = load_model(shared.checkpoint_path(options.model), options.task)
-    profile, recipe = options.profile or "default", recipes.RECIPES[options.recipe or DEFAULT_RECIPE]
+    profile, recipe = options.profile or "default", RECIPES[options.recipe or DEFAULT_RECIPE]
     layout = plan_layout(model, options.lengths, profile, recipe.name)
     features = text_features(model, read_corpus(options.texts) if options.texts else [])
     with atomic_path(output) as temporary:

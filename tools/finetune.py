@@ -25,7 +25,7 @@ from .finetuning.arguments import add_training_options
 from .finetuning.seeds import best, summary, train_seeds
 from .finetuning.training import Splits, Trained, train
 from .report import print_table, write_report
-from .tasks import ADAPTERS, TaskAdapter, add_reading_options, chosen
+from .tasks import ADAPTERS, TaskAdapter, add_reading_options, chosen, defaults
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,8 +36,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--dev", metavar="FILE", help="chooses the best epoch; default: a tenth of --train")
     parser.add_argument("--test", metavar="FILE", help="scored once, at the end")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="directory to write")
-    lengths = ", ".join(f"{adapter.max_length} for {adapter.name}" for adapter in ADAPTERS.values())
-    parser.add_argument("--max-length", type=shared.positive(int), help=f"longest input in tokens ({lengths})")
+    lengths = f"longest input in tokens ({defaults('max_length')})"
+    parser.add_argument("--max-length", type=shared.positive(int), help=lengths)
     parser.add_argument("--plots", action="store_true", help="also draw confusion.png (extra plots)")
     add_training_options(parser)
     add_reading_options(parser)

@@ -43,17 +43,15 @@ from .export import load_model
 from .progress import progress_bar
 from .quiet import quiet_imports
 from .report import print_table, write_report
+from .tflite.recipes import RECIPES, TRAINED
 
-RECIPES = ("float16", "dynamic_int8", "static_int8", "int4", "mixed")
-TRAINED = ("static_int8", "int4")
-_CALIBRATED = ("static_int8", "int4", "mixed")
 _WORST = 10  # rows of the table that are printed
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The job's options."""
     parser.add_argument("model", help="directory of a trained checkpoint")
-    parser.add_argument("--recipe", choices=RECIPES, required=True)
+    parser.add_argument("--recipe", choices=[name for name in RECIPES if name != "float32"], required=True)
     parser.add_argument("--calibration", metavar="FILE", help="texts, or data of the task; default: --train")
     parser.add_argument(
         "--calibration-texts", type=shared.positive(int), default=256, metavar="N", help="drawn from it (default 256)"
@@ -117,7 +115,7 @@ def _check(options: argparse.Namespace, output: pathlib.Path) -> None:
         require(options.train, "--qat trains on labelled data: expected --train FILE")
         require(options.epochs > 0, f"--epochs: expected a number above 0, got {options.epochs}")
     require(
-        options.recipe not in _CALIBRATED or options.calibration or options.train,
+        not RECIPES[options.recipe].needs_texts or options.calibration or options.train,
         f"{options.recipe} is calibrated on texts such as the model will read: expected --calibration FILE",
     )
 
@@ -127,10 +125,9 @@ def _train(opened: Job, calibration: Calibration, path: pathlib.Path, options: a
     from keras_bert.models.structure import keep_layers
 
     from .compression.integer_training import train_for
-    from .tflite.recipes import RECIPES as BY_NAME
 
     student = keep_layers(opened.model, range(opened.model.config.num_layers))
-    train_for(student, BY_NAME[options.recipe], calibration.features)
+    train_for(student, RECIPES[options.recipe], calibration.features)
     losses = losses_from(options)
     trained = train(
         opened.task,
@@ -153,15 +150,14 @@ def _convert(
     """Write the file; what there is to say of it."""
     with quiet_imports():
         from .compression.integer_training import trained_recipe
-        from .tflite import recipes
         from .tflite.archive import write_file
         from .tflite.convert import add_task, convert
         from .tflite.features import text_features
         from .tflite.layer_errors import LayerErrors, most_sensitive
         from .tflite.layout import plan_layout
-        from .tflite.prepare import prepare
+        from .tflite.prepare import prepare, stored_again
         from .tflite.verify import verify
-    recipe = recipes.RECIPES[options.recipe]
+    recipe = RECIPES[options.recipe]
     parameters = model.count_params()
     trained = False
     if recipe.name in TRAINED and has_quantization(path):
@@ -177,7 +173,7 @@ def _convert(
     with progress_bar("measuring losses", len(prepared.stored)) as advance:
         table = errors.table(advance)
     if recipe.name == "mixed":
-        finer = prepare(model, recipes.RECIPES["dynamic_int8"], texts, add_task(model))
+        finer = stored_again(prepared, RECIPES["dynamic_int8"])
         kept = most_sensitive(errors, table, finer, options.budget)
         recipe = dataclasses.replace(recipe, kept=kept)
         prepared = dataclasses.replace(

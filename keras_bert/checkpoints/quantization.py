@@ -10,6 +10,7 @@ import dataclasses
 import json
 import os
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -18,16 +19,15 @@ import safetensors
 from safetensors.numpy import save_file
 
 from ..errors import CheckpointError, ConfigError
-from ..layers import QuantizationSpec
-from ..models.quantization import dense_layers, quantizers
+from ..layers import FakeQuantizer, QuantizationSpec
+from ..models.quantization import dense_layers
 
 QUANTIZATION = "quantization.safetensors"
 _SPECS = "keras_bert.quantization"
 
 
-def write_quantization(path: pathlib.Path, model: Any) -> None:
-    """Write what the model's dense layers round by; nothing where none does."""
-    found = quantizers(model)
+def write_quantization(path: pathlib.Path, found: Mapping[str, FakeQuantizer]) -> None:
+    """Write what a model's dense layers round by, its `quantizers`; nothing where none does."""
     if not found:
         return
     tensors = {

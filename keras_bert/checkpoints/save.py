@@ -35,7 +35,8 @@ def save(model: Any, path: str | os.PathLike[str], *, tokenizer: Any = None) -> 
     prefix = "" if architecture == family.architectures["encoder"] else names.prefix
     slots = encoder_slots(encoder, names, HUGGINGFACE)
     named = {id(slot.variable) for slot in slots}
-    named |= {id(variable) for quantizer in quantizers(model).values() for variable in quantizer.weights}
+    rounding = quantizers(model)
+    named |= {id(variable) for quantizer in rounding.values() for variable in quantizer.weights}
     lost = [v.path for v in encoder.weights if id(v) not in named and "seed_generator" not in v.path]
     if lost:
         raise CheckpointError(
@@ -54,8 +55,8 @@ def save(model: Any, path: str | os.PathLike[str], *, tokenizer: Any = None) -> 
             tokenizer.save(folder, family=family.name)
         if task == "sentence_embedding":
             write_pooling(folder, model)
-        write_quantization(folder, model)
-    if not quantizers(model):  # ranges of the weights that were there before
+        write_quantization(folder, rounding)
+    if not rounding:  # ranges of the weights that were there before
         (pathlib.Path(path) / QUANTIZATION).unlink(missing_ok=True)
 
 

@@ -5,13 +5,14 @@ import dataclasses
 import keras
 import numpy as np
 import pytest
-from harness import TINY, randomize
+from harness import TINY, one_text, randomize
 from keras_bert_tools.tflite.calibrate import correct_bias, equalize, measure_inputs
 from keras_bert_tools.tflite.convert import build_model, to_bytes, write_model
 from keras_bert_tools.tflite.graph import FlatGraph
 from keras_bert_tools.tflite.layout import Layout
+from keras_bert_tools.tflite.prepare import Prepared, stored_again
 from keras_bert_tools.tflite.quantized import quantize_rows
-from keras_bert_tools.tflite.recipes import RECIPES, store
+from keras_bert_tools.tflite.recipes import RECIPES
 from keras_bert_tools.tflite.runtime import Session
 from keras_bert_tools.tflite.weights import for_one_query, map_matrices, read_weights
 from keras_bert_tools.tflite.writer import ModelWriter, with_root
@@ -38,15 +39,6 @@ def make(family, task):
     return model
 
 
-def text(config, length, seed=0):
-    generator = np.random.default_rng(seed)
-    return {
-        "token_ids": generator.integers(5, config.vocab_size, (1, length)).astype("int32"),
-        "padding_mask": np.ones((1, length), "int32"),
-        "segment_ids": generator.integers(0, 2, (1, length)).astype("int32"),
-    }
-
-
 def keras_outputs(model, features):
     names = ["token_ids", "padding_mask", *(["segment_ids"] if model.config.uses_segments else [])]
     outputs = model({name: features[name] for name in names}, training=False)
@@ -71,7 +63,7 @@ def test_graph_equals_keras_at_any_length(family, task):
         weights = for_one_query(weights)
     session = Session(write_model(model, weights, DYNAMIC))
     for length in (1, 2, 7, 12, 5):
-        features = text(model.config, length, seed=length)
+        features = one_text(model.config, length, seed=length)
         assert_equal(session.run("serving_default", features), keras_outputs(model, features))
 
 
@@ -84,7 +76,7 @@ def test_static_graph_ignores_padding(family, task):
         weights = for_one_query(weights)
     session = Session(write_model(model, weights, STATIC))
     for signature, length, size in (("length_8", 3, 8), ("length_12", 12, 12), ("length_12", 9, 12)):
-        features = text(model.config, length)
+        features = one_text(model.config, length)
         fill = {"token_ids": model.config.pad_token_id, "segment_ids": 1}
         padded = {
             name: np.pad(value, ((0, 0), (0, size - length)), constant_values=fill.get(name, 0))
@@ -108,7 +100,7 @@ def test_batch_graph_equals_keras_text_by_text(family, task):
     content = to_bytes(writer)
     session = Session(with_root(content, writer.second_root))
     for lengths in ((3, 12, 7), (1, 1, 2), (5, 5, 5)):
-        texts = [text(model.config, length, seed=length) for length in lengths]
+        texts = [one_text(model.config, length, seed=length) for length in lengths]
         longest = max(lengths)
         fill = {"token_ids": model.config.pad_token_id, "segment_ids": 1}
         padded = {
@@ -133,14 +125,14 @@ def test_attention_narrower_than_the_encoder(family, task):
     randomize(model)
     weights = read_weights(model)
     session = Session(write_model(model, for_one_query(weights) if task == "sequence" else weights, DYNAMIC))
-    features = text(model.config, 9)
+    features = one_text(model.config, 9)
     assert_equal(session.run("serving_default", features), keras_outputs(model, features))
 
 
 def test_relu_activation_and_sinusoidal_positions():
     config = TINY["distilbert"].replace(activation="relu", sinusoidal_positions=True)
     model = kb.TokenClassifier(kb.Encoder(config), labels=3)
-    features = text(config, 6)
+    features = one_text(config, 6)
     session = Session(write_model(model, read_weights(model), DYNAMIC))
     assert_equal(session.run("serving_default", features), keras_outputs(model, features))
 
@@ -152,7 +144,7 @@ def test_equalizing_is_exact_and_evens_the_channels(family):
         gamma = keras.ops.convert_to_numpy(block.attention_norm.gamma).copy()
         gamma[0] = 30
         block.attention_norm.gamma.assign(gamma)
-    texts = [text(model.config, length, seed=length) for length in (3, 9, 12)]
+    texts = [one_text(model.config, length, seed=length) for length in (3, 9, 12)]
     weights = read_weights(model)
     before = measure_inputs(weights, texts, FlatGraph.token_logits)
     equalized = equalize(weights, before)
@@ -171,7 +163,7 @@ def test_equalizing_is_exact_and_evens_the_channels(family):
 
 def test_bias_correction_takes_the_mean_error_away():
     model = make("bert", "token")
-    texts = [text(model.config, length, seed=length) for length in (3, 9, 12)]
+    texts = [one_text(model.config, length, seed=length) for length in (3, 9, 12)]
     weights = read_weights(model)
     statistics = measure_inputs(weights, texts, FlatGraph.token_logits)
     linear = weights.blocks[1].feedforward_in
@@ -188,7 +180,7 @@ def test_bias_correction_takes_the_mean_error_away():
 def test_statistics_are_those_of_what_the_matrix_reads():
     """The classifier of a token model reads the last LayerNorm's values before its scale and shift."""
     model = make("bert", "token")
-    texts = [text(model.config, length, seed=length) for length in (3, 9, 12)]
+    texts = [one_text(model.config, length, seed=length) for length in (3, 9, 12)]
     found = measure_inputs(read_weights(model), texts, FlatGraph.token_logits)["head.classifier"]
     hidden = [keras.ops.convert_to_numpy(model.encoder(features)["sequence_output"])[0] for features in texts]
     norm = model.encoder.blocks[-1].output_norm
@@ -219,13 +211,13 @@ def test_quantize_rows_rounds_to_the_nearest_of_each_rows_own_grid():
 def test_int8_matrices_compute_what_their_values_say():
     """With int8 weights the runtime's product is that of the dequantised matrix, but for its rounding of the input."""
     model = make("bert", "token")
-    weights = store(read_weights(model), RECIPES["dynamic_int8"])
+    weights = stored_again(Prepared(read_weights(model), {}), RECIPES["dynamic_int8"]).assemble()
     widened = dataclasses.replace(
         map_matrices(weights, lambda linear: dataclasses.replace(linear, matrix=linear.matrix.dequantize())),
         token_table=weights.token_table.dequantize(),
         position_table=weights.position_table.dequantize(),
     )
-    features = text(model.config, 11)
+    features = one_text(model.config, 11)
     int8, float32 = (
         Session(write_model(model, each, DYNAMIC)).run("serving_default", features)["logits"]
         for each in (weights, widened)
@@ -268,7 +260,7 @@ def test_a_second_model_shares_the_buffers_and_costs_its_reader_nothing():
 def test_ids_outside_the_table_are_an_error_not_a_read():
     model = make("bert", "sequence")
     session = Session(write_model(model, read_weights(model), DYNAMIC))
-    features = text(model.config, 4)
+    features = one_text(model.config, 4)
     features["token_ids"][0, 2] = model.config.vocab_size
     with pytest.raises(RuntimeError, match="index out of bounds"):
         session.run("serving_default", features)

@@ -6,12 +6,12 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
-from harness import TINY, randomize, values
+from harness import TINY, one_text, randomize, values
 from keras_bert_tools.compression.integer_training import train_for, trained_recipe
 from keras_bert_tools.tflite.convert import add_task, write_model
 from keras_bert_tools.tflite.layer_errors import LayerErrors, most_sensitive
 from keras_bert_tools.tflite.layout import Layout
-from keras_bert_tools.tflite.prepare import prepare
+from keras_bert_tools.tflite.prepare import TABLES, prepare, stored_again
 from keras_bert_tools.tflite.products import fully_connected, static_product
 from keras_bert_tools.tflite.quantized import (
     Grid,
@@ -45,15 +45,6 @@ def make(family, task=kb.SequenceClassifier):
     model = task(kb.Encoder(config.replace(hidden_dropout=0.0, attention_dropout=0.0)))
     randomize(model)
     return model
-
-
-def text(config, length, seed=0):
-    generator = np.random.default_rng(seed)
-    return {
-        "token_ids": generator.integers(5, config.vocab_size, (1, length)).astype("int32"),
-        "padding_mask": np.ones((1, length), "int32"),
-        "segment_ids": generator.integers(0, 2, (1, length)).astype("int32"),
-    }
 
 
 def product(add, width, x, runtime):
@@ -158,7 +149,7 @@ def test_without_correlations_it_is_rounding_to_the_nearest():
 def test_grids_cover_what_the_layers_read(family):
     """Without outliers no range is cut by much; scales move resolution between channels and give none away."""
     model = make(family)
-    texts = [text(model.config, length, seed=length) for length in (3, 9, 12, 30)]
+    texts = [one_text(model.config, length, seed=length) for length in (3, 9, 12, 30)]
     found = measure_ranges(read_weights(model, fold=False), texts, add_task(model))
     assert set(found) == set(dense_layers(model))
     names = [tensor.name for tensor in model.inputs]
@@ -186,7 +177,7 @@ def test_grids_cover_what_the_layers_read(family):
 def test_a_file_holds_what_training_rounded_to(family, recipe, tmp_path):
     """Scales and zero points of the file are those of the trained ranges; its outputs those of the rounding model."""
     model = make(family)
-    texts = [text(model.config, length, seed=length) for length in (3, 9, 12, 20)]
+    texts = [one_text(model.config, length, seed=length) for length in (3, 9, 12, 20)]
     train_for(model, RECIPES[recipe], texts)
     generator = np.random.default_rng(1)
     for quantizer in quantizers(model).values():  # as if trained
@@ -233,7 +224,7 @@ def test_a_file_holds_what_training_rounded_to(family, recipe, tmp_path):
 
 def test_the_tensors_of_a_static_file_have_the_grids():
     model = make("bert")
-    texts = [text(model.config, length, seed=length) for length in (3, 9)]
+    texts = [one_text(model.config, length, seed=length) for length in (3, 9)]
     prepared = prepare(model, RECIPES["static_int8"], texts, add_task(model))
     content = schema.ModelT.InitFromObj(schema.Model.GetRootAs(write_model(model, prepared.assemble(), DYNAMIC), 0))
     graph = content.subgraphs[0]
@@ -260,7 +251,7 @@ def test_unfolded_weights_are_the_layers_own():
         weights = read_weights(model, fold=False)
         for index, block in enumerate(model.encoder.blocks):
             np.testing.assert_array_equal(weights.blocks[index].query.matrix, values(block.attention.query.kernel).T)
-        features = text(model.config, 7)
+        features = one_text(model.config, 7)
         got = Session(write_model(model, weights, DYNAMIC)).run("serving_default", features)["logits"]
         names = [tensor.name for tensor in model.inputs]
         expected = keras.ops.convert_to_numpy(model({name: features[name] for name in names}))
@@ -272,7 +263,7 @@ def test_losses_by_layer_name_the_tensor_that_loses():
     kernel = values(model.encoder.blocks[1].feedforward_out.kernel)
     kernel[0, :] = 40  # an outlier in each row of the matrix: the other columns keep few of the 16 numbers
     model.encoder.blocks[1].feedforward_out.kernel.assign(kernel)
-    texts = [text(model.config, length, seed=length) for length in range(3, 15)]
+    texts = [one_text(model.config, length, seed=length) for length in range(3, 15)]
     recipe = dataclasses.replace(RECIPES["int4"], block_size=0)
     prepared = prepare(model, recipe, texts, add_task(model))
     errors = LayerErrors(model, prepared, texts)
@@ -285,6 +276,13 @@ def test_losses_by_layer_name_the_tensor_that_loses():
     assert table[0].weights == pytest.approx(np.linalg.norm(lost) / np.linalg.norm(linear), rel=1e-4)
 
     finer = prepare(model, RECIPES["dynamic_int8"], texts, add_task(model))
+    again = stored_again(prepared, RECIPES["dynamic_int8"])
+    for name, stored in finer.stored.items():
+        for part in ("values", "scales"):
+            pair = [each if name in TABLES else each.matrix for each in (again.stored[name], stored)]
+            np.testing.assert_array_equal(*(getattr(each, part) for each in pair))
+        if name not in TABLES:
+            np.testing.assert_array_equal(again.stored[name].bias, stored.bias)
     whole = errors.compare(prepared.assemble()).error
     kept = most_sensitive(errors, table, finer, budget=0.8 * whole)
     assert "blocks.1.feedforward_out" in kept
@@ -296,7 +294,7 @@ def test_losses_by_layer_name_the_tensor_that_loses():
 
 def test_ranges_leave_with_the_weights_that_had_them(tmp_path):
     model = make("bert")
-    train_for(model, RECIPES["static_int8"], [text(model.config, 9)])
+    train_for(model, RECIPES["static_int8"], [one_text(model.config, 9)])
     model.save_pretrained(tmp_path)
     assert has_quantization(tmp_path)
     plain = type(model).from_pretrained(tmp_path)
@@ -306,7 +304,7 @@ def test_ranges_leave_with_the_weights_that_had_them(tmp_path):
 
 def test_ranges_of_another_model_are_refused(tmp_path):
     model = make("bert")
-    train_for(model, RECIPES["static_int8"], [text(model.config, 9)])
+    train_for(model, RECIPES["static_int8"], [one_text(model.config, 9)])
     model.save_pretrained(tmp_path)
     with pytest.raises(CheckpointError, match="is not of this model"):
         load_quantization(make("albert"), tmp_path)  # whose layers share one block

@@ -13,11 +13,9 @@ from keras_bert.models.quantization import dense_layers, quantizers
 from ..tflite.calibrate import measure_inputs
 from ..tflite.convert import add_task
 from ..tflite.ranges import measure_ranges
-from ..tflite.recipes import Recipe
+from ..tflite.recipes import TRAINED, Recipe
 from ..tflite.rounding import best_clips, block_size_for
-from ..tflite.weights import Linear, map_matrices, read_weights
-
-RECIPES = ("static_int8", "int4")
+from ..tflite.weights import linears_of, read_weights
 
 
 def train_for(model: Any, recipe: Recipe, texts: Sequence[Mapping[str, np.ndarray]]) -> None:
@@ -25,12 +23,11 @@ def train_for(model: Any, recipe: Recipe, texts: Sequence[Mapping[str, np.ndarra
 
     Args:
         model: a task model that has not been trained or run compiled yet.
-        recipe: one of `RECIPES`; layers that it keeps in dynamic int8 do not round.
+        recipe: one of `TRAINED`; layers that it keeps in dynamic int8 do not round.
         texts: model inputs, int32 [1, length] each.
     """
     weights = read_weights(model, fold=False)
-    linears: dict[str, Linear] = {}
-    map_matrices(weights, lambda linear: linears.setdefault(linear.name, linear))
+    linears = linears_of(weights)
     chosen = {
         name: layer
         for name, layer in dense_layers(model).items()
@@ -53,6 +50,6 @@ def train_for(model: Any, recipe: Recipe, texts: Sequence[Mapping[str, np.ndarra
 
 
 def trained_recipe(model: Any) -> str | None:
-    """Which of `RECIPES` a model was trained for; None: none."""
+    """Which of `TRAINED` a model was trained for; None: none."""
     specs = {quantizer.spec.activations for quantizer in quantizers(model).values()}
-    return None if not specs else RECIPES[0] if specs == {True} else RECIPES[1]
+    return None if not specs else TRAINED[0] if specs == {True} else TRAINED[1]

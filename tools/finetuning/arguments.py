@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Callable
 
 from .. import options as shared
-from ..tasks import ADAPTERS
+from ..tasks import defaults
 
 # Wider networks want smaller steps: BERT base, of width 768, is fine-tuned at 2e-5 to 5e-5, BERT tiny (128) at 1e-4 to
 # 3e-4 (google-research/bert, README).
@@ -30,8 +30,7 @@ def share(*, below_one: bool = True, above_zero: bool = False) -> Callable[[str]
 def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Epochs, optimizer, loss and everything else that shapes the training."""
     group = parser.add_argument_group("training")
-    epochs = ", ".join(f"{adapter.epochs} for {adapter.name}" for adapter in ADAPTERS.values())
-    group.add_argument("--epochs", type=shared.positive(int), help=epochs)
+    group.add_argument("--epochs", type=shared.positive(int), help=f"default: {defaults('epochs')}")
     group.add_argument("--batch-size", type=shared.positive(int), default=32)
     group.add_argument(
         "--learning-rate",

@@ -17,7 +17,16 @@ ADAPTERS: dict[str, TaskAdapter] = {
     for adapter in (SequenceClassification(), TokenClassification(), QuestionAnswering(), SentenceEmbedding())
 }
 
-__all__ = ["ADAPTERS", "Answered", "Evaluation", "TaskAdapter", "TrainingExamples", "add_reading_options", "chosen"]
+__all__ = [
+    "ADAPTERS",
+    "Answered",
+    "Evaluation",
+    "TaskAdapter",
+    "TrainingExamples",
+    "add_reading_options",
+    "chosen",
+    "defaults",
+]
 
 
 def add_reading_options(parser: argparse.ArgumentParser) -> None:
@@ -34,6 +43,11 @@ def add_reading_options(parser: argparse.ArgumentParser) -> None:
         group.add_argument(f"--{role}-column", metavar="NAME", help=f"column of the {role}")
     for adapter in ADAPTERS.values():
         adapter.add_reading_options(parser.add_argument_group(f"data for {adapter.name}"))
+
+
+def defaults(attribute: str) -> str:
+    """The default that each task has for an option, for its help."""
+    return ", ".join(f"{getattr(adapter, attribute)} for {adapter.name}" for adapter in ADAPTERS.values())
 
 
 def chosen(options: argparse.Namespace, task: str) -> TaskAdapter:

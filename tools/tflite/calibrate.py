@@ -11,7 +11,7 @@ Bias correction (Nagel et al. 2019, section 4.2) adds to a matrix's bias what it
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 
@@ -36,10 +36,14 @@ class InputStatistics:
     products: np.ndarray | None = None
 
 
+# What each matrix reads [tokens, in] and gives [tokens, out] in one text, by its name, a pair a use.
+Uses = dict[str, list[tuple[np.ndarray, np.ndarray]]]
+
+
 def observe(
     weights: Weights, texts: Sequence[Mapping[str, np.ndarray]], add_task: Callable[[FlatGraph], object]
-) -> Iterator[dict[str, list[tuple[np.ndarray, np.ndarray]]]]:
-    """What each matrix reads [tokens, in] and gives [tokens, out] in each text, by its name, a pair a use.
+) -> Iterator[Uses]:
+    """What each matrix reads and gives, text by text.
 
     Args:
         weights: float32.
@@ -62,6 +66,14 @@ def observe(
         }
 
 
+def each_use(texts: Iterable[Uses]) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Name of the matrix, what it reads and what it gives, use by use of all texts."""
+    for text in texts:
+        for name, uses in text.items():
+            for x, y in uses:
+                yield name, x, y
+
+
 def measure_inputs(
     weights: Weights,
     texts: Sequence[Mapping[str, np.ndarray]],
@@ -79,15 +91,13 @@ def measure_inputs(
     squares: dict[str, np.ndarray] = {}
     crossed: dict[str, np.ndarray] = {}
     rows: dict[str, int] = {}
-    for text in observe(weights, texts, add_task):
-        for name, uses in text.items():
-            for x, _ in uses:
-                largest[name] = np.maximum(largest.get(name, 0), np.abs(x).max(axis=0))
-                sums[name] = sums.get(name, 0) + x.sum(axis=0, dtype=np.float64)
-                rows[name] = rows.get(name, 0) + len(x)
-                squares[name] = squares.get(name, 0) + np.square(x).sum(axis=0, dtype=np.float64)
-                if products:
-                    crossed[name] = crossed.get(name, 0) + x.T @ x
+    for name, x, _ in each_use(observe(weights, texts, add_task)):
+        largest[name] = np.maximum(largest.get(name, 0), np.abs(x).max(axis=0))
+        sums[name] = sums.get(name, 0) + x.sum(axis=0, dtype=np.float64)
+        rows[name] = rows.get(name, 0) + len(x)
+        squares[name] = squares.get(name, 0) + np.square(x).sum(axis=0, dtype=np.float64)
+        if products:
+            crossed[name] = crossed.get(name, 0) + x.T @ x
     return {
         name: InputStatistics(
             largest[name],

@@ -89,11 +89,11 @@ def build_model(model: Any, weights: Weights, layout: Layout, file_names: Collec
     )
     names = _INPUTS[layout.profile]
     mediapipe = layout.profile == "mediapipe"
-    outputs: dict[str, Tensor] = {}
+    outputs_of, outputs = add_task(model), dict[str, Tensor]()
     for signature, length in layout.signatures.items():
         subgraph = writer.subgraph(signature)
         graph = FlatGraph(subgraph, weights, length=length, names=names, always_segments=mediapipe)
-        outputs = add_task(model)(graph)
+        outputs = outputs_of(graph)
         if mediapipe and "logits" in outputs:
             outputs = {"probability": _probability(model, graph, outputs["logits"])}
         for name, tensor in outputs.items():
@@ -111,7 +111,7 @@ def build_model(model: Any, weights: Weights, layout: Layout, file_names: Collec
     writer.add_metadata(MODEL_METADATA_NAME, metadata)
     if layout.batch_size is not None:
         subgraph = writer.subgraph_of_second(BATCH_SIGNATURE)
-        for name, tensor in _OUTPUTS[model.task](model, BatchGraph(subgraph, weights, layout.batch_size)).items():
+        for name, tensor in outputs_of(BatchGraph(subgraph, weights, layout.batch_size)).items():
             subgraph.output(name, tensor)
     return writer
 

@@ -15,7 +15,7 @@ from .convert import write_model
 from .layout import Layout
 from .prepare import TABLES, Prepared
 from .runtime import Session
-from .weights import Linear, Weights, map_matrices
+from .weights import Linear, Weights, linears_of
 
 _SIGNATURE = "serving_default"
 _Texts = Sequence[Mapping[str, np.ndarray]]
@@ -95,7 +95,7 @@ def most_sensitive(errors: LayerErrors, table: Sequence[LayerError], finer: Prep
 
     def error(count: int) -> float:
         chosen = {name: finer.stored[name] for name in names[:count]}
-        mixed = Prepared(errors.prepared.weights, {**errors.prepared.stored, **chosen})
+        mixed = dataclasses.replace(errors.prepared, stored={**errors.prepared.stored, **chosen})
         return errors.compare(mixed.assemble()).error
 
     low, high = -1, len(names)  # the error is too large with `low`, and small enough with `high` of them
@@ -113,14 +113,8 @@ def most_sensitive(errors: LayerErrors, table: Sequence[LayerError], finer: Prep
 
 def _tensors(weights: Weights) -> dict[str, Any]:
     """Float32 matrices and tables by name; None where a matrix is a table."""
-    found: dict[str, Any] = {name: getattr(weights, name.partition(".")[2]) for name in TABLES}
-
-    def keep(linear: Linear) -> Linear:
-        found[linear.name] = linear.matrix
-        return linear
-
-    map_matrices(weights, keep)
-    return found
+    tables = {name: getattr(weights, name.partition(".")[2]) for name in TABLES}
+    return tables | {name: linear.matrix for name, linear in linears_of(weights).items()}
 
 
 def _kind(matrix: Any) -> str:

@@ -8,6 +8,8 @@ from typing import Any
 
 from keras_bert.errors import ExportError
 
+from .recipes import RECIPES
+
 TASKS = ("sequence_classification", "token_classification", "question_answering", "sentence_embedding", "masked_lm")
 MEDIAPIPE_LENGTH = 128  # tokens, where nothing else is asked for
 # Of 2, 4, 8 and 16 texts at a time, 4 were quickest on lists of short texts, float32 and int8: more leave more padding.
@@ -48,7 +50,7 @@ def plan_layout(model: Any, lengths: Sequence[int] | None, profile: str, recipe:
             raise ExportError(f"a length of {length} tokens: expected {_MIN_LENGTH} to {limit}, the model's positions")
     if profile == "compatible" and recipe == "float16":
         raise ExportError("tflite-runtime 2.14 cannot look rows up in float16 tables: choose float32 or dynamic_int8")
-    if profile == "compatible" and recipe in ("static_int8", "int4", "mixed"):
+    if profile == "compatible" and RECIPES[recipe].needs_texts:
         raise ExportError(f"tflite-runtime 2.14 does not compute {recipe}: choose float32 or dynamic_int8")
     if profile == "mediapipe":
         return Layout({"serving_default": _mediapipe_length(model, lengths)}, profile)

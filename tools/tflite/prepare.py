@@ -17,8 +17,9 @@ from .calibrate import InputStatistics, equalize, measure_inputs
 from .graph import FlatGraph
 from .quantized import QuantizedMatrix, storable_block_scales
 from .ranges import ProductRanges, measure_ranges, static_linear
-from .recipes import Recipe, stored_linear, stored_table
-from .weights import Linear, Weights, for_one_query, map_matrices, read_weights
+from .recipes import Recipe
+from .storing import stored_linear, stored_table
+from .weights import Linear, Weights, for_one_query, linears_of, map_matrices, read_weights
 
 TABLES = ("embeddings.token_table", "embeddings.position_table")
 
@@ -30,16 +31,29 @@ class Prepared:
     Attributes:
         weights: float32, rearranged in real arithmetic alone.
         stored: each matrix and table as the file has it, by name.
+        statistics: of what the matrices read, where the recipe asks for them; without products, which are large.
     """
 
     weights: Weights
     stored: Mapping[str, Any]
+    statistics: Mapping[str, InputStatistics] | None = None
 
     def assemble(self, names: Collection[str] | None = None) -> Weights:
         """The weights with `names` as the file stores them, all by default, and the others float32."""
         chosen = self.stored if names is None else {name: self.stored[name] for name in names}
         tables = {name.partition(".")[2]: table for name, table in chosen.items() if name in TABLES}
         return dataclasses.replace(map_matrices(self.weights, lambda linear: chosen.get(linear.name, linear)), **tables)
+
+
+def stored_again(prepared: Prepared, recipe: Recipe) -> Prepared:
+    """The same weights as another recipe stores them, from what was measured already.
+
+    Args:
+        prepared: of a model that does not round. recipe: one that needs no texts of its own.
+    """
+    return dataclasses.replace(
+        prepared, stored=_all_stored(prepared.weights, recipe, lambda x: stored_linear(x, recipe, prepared.statistics))
+    )
 
 
 def prepare(
@@ -81,11 +95,14 @@ def prepare(
             return _as_trained(linear, trained[linear.name])
         return stored_linear(linear, recipe, statistics, ranges)
 
-    found: dict[str, Any] = {}
-    map_matrices(weights, lambda linear: found.setdefault(linear.name, stored(linear)))
-    for name in TABLES:
-        found[name] = stored_table(getattr(weights, name.partition(".")[2]), recipe)
-    return Prepared(weights, found)
+    kept = statistics and {name: dataclasses.replace(each, products=None) for name, each in statistics.items()}
+    return Prepared(weights, _all_stored(weights, recipe, stored), kept)
+
+
+def _all_stored(weights: Weights, recipe: Recipe, stored: Callable[[Linear], Linear]) -> dict[str, Any]:
+    """Each matrix as `stored` has it and each table as `recipe` has it, by name."""
+    matrices = {name: stored(linear) for name, linear in linears_of(weights).items()}
+    return matrices | {name: stored_table(getattr(weights, name.partition(".")[2]), recipe) for name in TABLES}
 
 
 def _as_trained(linear: Linear, quantizer: FakeQuantizer) -> Linear:

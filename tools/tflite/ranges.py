@@ -9,17 +9,17 @@ error is smallest.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 from keras import ops
 
 from keras_bert.layers.fake_quantization import grid
 
-from .calibrate import observe
+from .calibrate import each_use, observe
 from .graph import FlatGraph
 from .quantized import Grid, StaticGrids, quantize_rows
-from .weights import Linear, Weights, map_matrices
+from .weights import Linear, Weights, linears_of
 
 _BINS = 2048
 _CUTS = np.linspace(1.0, 0.3, 36)
@@ -46,21 +46,19 @@ def measure_ranges(
     Args:
         weights: float32, not folded.
     """
-    linears: dict[str, Linear] = {}
-    map_matrices(weights, lambda linear: linears.setdefault(linear.name, linear))
+    linears = linears_of(weights)
     lows: dict[tuple[str, int], np.ndarray] = {}
     highs: dict[tuple[str, int], np.ndarray] = {}
     readers: dict[int, set[str]] = {}  # names of the matrices that read one array
     groups: dict[str, frozenset[str]] = {}
     for text in observe(weights, texts, add_task):
         readers.clear()
-        for name, uses in text.items():
-            for x, y in uses:
-                readers.setdefault(id(x), set()).add(name)
-                for side, value in enumerate((x, y)):
-                    key = (name, side)
-                    lows[key] = np.minimum(lows.get(key, 0), value.min(axis=0))
-                    highs[key] = np.maximum(highs.get(key, 0), value.max(axis=0))
+        for name, x, y in each_use([text]):
+            readers.setdefault(id(x), set()).add(name)
+            for side, value in enumerate((x, y)):
+                key = (name, side)
+                lows[key] = np.minimum(lows.get(key, 0), value.min(axis=0))
+                highs[key] = np.maximum(highs.get(key, 0), value.max(axis=0))
         groups = {name: frozenset(names) for names in readers.values() for name in names}
     chosen = [name for name, linear in linears.items() if linear.matrix is not None]
     input_scales, output_scales = {}, {}
@@ -73,7 +71,7 @@ def measure_ranges(
         for name in chosen
         for side, factor in enumerate((input_scales[name], 1 / output_scales[name]))
     }
-    for name, x, y in _each(observe(weights, texts, add_task)):
+    for name, x, y in each_use(observe(weights, texts, add_task)):
         if name in input_scales:
             histograms[name, 0].add(x * input_scales[name])
             histograms[name, 1].add(y / output_scales[name])
@@ -95,15 +93,6 @@ def grid_over(low: float, high: float) -> Grid:
     """The grid that training rounds to."""
     scale, zero_point = grid(*(ops.convert_to_tensor(bound, "float32") for bound in (low, high)))
     return Grid(float(scale), int(zero_point))
-
-
-def _each(
-    texts: Iterator[dict[str, list[tuple[np.ndarray, np.ndarray]]]],
-) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
-    for text in texts:
-        for name, uses in text.items():
-            for x, y in uses:
-                yield name, x, y
 
 
 def _input_scale(readers: Sequence[Linear], low: np.ndarray, high: np.ndarray) -> np.ndarray:

@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 
-import numpy as np
-
-from keras_bert.errors import ExportError
-
-from .calibrate import InputStatistics, correct_bias
-from .quantized import QuantizedMatrix, quantize_rows
-from .ranges import ProductRanges, static_linear
-from .rounding import block_size_for, round_to_int4
-from .weights import Linear, Weights, map_matrices
+from .rounding import block_size_for
 
 # The logits are what users read: this small matrix is int8 with float outputs in every integer recipe.
 _LAST = "head.classifier"
@@ -51,10 +42,15 @@ class Recipe:
         """Whether channels are evened out and biases corrected by what matrices read (`calibrate`)."""
         return self.matrices in ("int8", "int4")
 
+    @property
+    def needs_texts(self) -> bool:
+        """Whether it is measured on texts such as the model will read: `quantize` makes it, and `export` does not."""
+        return self.matrices in ("int4", "static")
+
     def kind(self, name: str, columns: int) -> str:
         """How the matrix `name` with that many columns is stored: one of the values of `matrices`."""
         odd = self.matrices == "int4" and columns % 2  # two numbers share a byte, and no row begins inside one
-        special = self.matrices in ("int4", "static") and (name in self.kept or name == _LAST)
+        special = self.needs_texts and (name in self.kept or name == _LAST)
         return "int8" if odd or special else self.matrices
 
     def matrix_bytes(self, name: str, rows: int, columns: int) -> int:
@@ -90,69 +86,5 @@ RECIPES = {
         Recipe("mixed", "int4", "int8", tolerance=0.3, agreement=0.95, block_size=32),
     )
 }
-
-
-def store(
-    weights: Weights,
-    recipe: Recipe,
-    statistics: Mapping[str, InputStatistics] | None = None,
-    ranges: Mapping[str, ProductRanges] | None = None,
-) -> Weights:
-    """`weights` with matrices and tables as `recipe` stores them; see `stored_linear`.
-
-    Raises:
-        ExportError: a value does not fit the type.
-    """
-    stored = map_matrices(weights, lambda linear: stored_linear(linear, recipe, statistics, ranges))
-    tables = (weights.token_table, weights.position_table)
-    token_table, position_table = (stored_table(table, recipe) for table in tables)
-    return dataclasses.replace(stored, token_table=token_table, position_table=position_table)
-
-
-def stored_linear(
-    linear: Linear,
-    recipe: Recipe,
-    statistics: Mapping[str, InputStatistics] | None = None,
-    ranges: Mapping[str, ProductRanges] | None = None,
-) -> Linear:
-    """`linear` as `recipe` stores it; one whose matrix is a table stays.
-
-    Args:
-        statistics: of what the matrices read, to correct the biases of quantised ones by; int4 needs them, products
-            of channels included.
-        ranges: of what they read and give, which static products need.
-    """
-    if linear.matrix is None:
-        return linear
-    kind = recipe.kind(linear.name, linear.matrix.shape[1])
-    if kind == "static":
-        assert ranges is not None
-        return static_linear(linear, ranges[linear.name])
-    if kind == "int4":
-        assert statistics is not None
-        found = statistics[linear.name]
-        assert found.products is not None
-        block = block_size_for(linear.matrix.shape[1], recipe.block_size)
-        matrix: object = round_to_int4(linear.matrix, found.products, block)
-    else:
-        matrix = _STORE[kind](linear.matrix)
-    bias = linear.bias
-    if statistics is not None and isinstance(matrix, QuantizedMatrix):
-        bias = correct_bias(linear, matrix, statistics[linear.name])
-    return dataclasses.replace(linear, matrix=matrix, bias=bias)
-
-
-def stored_table(table: np.ndarray, recipe: Recipe) -> object:
-    """A table as `recipe` stores it."""
-    return _STORE[recipe.tables](table)
-
-
-def _as_float16(matrix: np.ndarray) -> np.ndarray:
-    with np.errstate(over="ignore"):
-        stored = matrix.astype(np.float16)
-    if not np.isfinite(stored).all():
-        raise ExportError(f"a weight of {np.abs(matrix).max():.3g} does not fit float16: choose another recipe")
-    return stored
-
-
-_STORE = {"float32": lambda matrix: matrix, "float16": _as_float16, "int8": quantize_rows}
+# Those that a model can be trained for.
+TRAINED = ("static_int8", "int4")

@@ -182,6 +182,18 @@ def map_matrices(weights: Weights, function: Callable[[Linear], Linear]) -> Weig
     return dataclasses.replace(weights, **{part: mapped(getattr(weights, part)) for part in parts})
 
 
+def linears_of(weights: Weights) -> dict[str, Linear]:
+    """Every `Linear` of `weights` by its name."""
+    found: dict[str, Linear] = {}
+
+    def keep(linear: Linear) -> Linear:
+        found[linear.name] = linear
+        return linear
+
+    map_matrices(weights, keep)
+    return found
+
+
 def for_one_query(weights: Weights) -> Weights:
     """`weights` for a graph that reads the first row alone: the last block's one query goes to the keys' side.
 
