@@ -20,6 +20,9 @@ from .signature import INPUT_ROLES, read_signature
 
 SIGNATURE = "batch"
 
+# The version of TFLite's schema, field 0 of a model's root table; 1 and 2 are its operator codes and subgraphs.
+SCHEMA_VERSION = 3
+
 
 class BatchModel:
     """Where the model for lists is; `open` makes interpreters over one copy of its bytes.
@@ -29,6 +32,14 @@ class BatchModel:
     """
 
     def __init__(self, path, manifest, threads):
+        """Notes where the model is.
+
+        Raises:
+          EdgeError: there is no model at the root that the manifest states. A runtime that does not look, as
+            tflite-runtime 2.14, would read memory that is not the file's.
+        """
+        if not _is_model_root(path, manifest.model_size, manifest.batch["root"]):
+            raise EdgeError(f"config.json in {path}: batch names the root {manifest.batch['root']}, where no model is")
         self.size = manifest.batch["size"]
         self._path = path
         self._manifest = manifest
@@ -88,6 +99,32 @@ class BatchCall:
         values = {"token_ids": token_ids, "padding_mask": padding_mask, "segment_ids": segment_ids}
         outputs = self._runner(**{name: values[role] for name, role in self._roles.items()})
         return [{name: value[index : index + 1] for name, value in outputs.items()} for index in range(self.size)]
+
+
+def _is_model_root(path, size, root):
+    """Whether the table at `root` is a model's: its parts inside the file's first `size` bytes, its version TFLite's."""
+    with open(path, "rb") as stream:
+
+        def read(layout, at):
+            if not 0 <= at <= size - struct.calcsize(layout):
+                raise ValueError("outside the model")
+            stream.seek(at)
+            return struct.unpack(layout, stream.read(struct.calcsize(layout)))
+
+        try:
+            vtable = root - read("<i", root)[0]
+            vtable_size, table_size, *fields = read("<5H", vtable)
+            if vtable_size < 10 or root + table_size > size or not all(4 <= field <= table_size - 4 for field in fields):
+                return False
+            (version,) = read("<I", root + fields[0])
+            for field in fields[1:]:
+                at = root + field + read("<I", root + field)[0]
+                (count,) = read("<I", at)
+                if not 0 < count <= (size - at) // 4:
+                    return False
+        except (ValueError, struct.error):
+            return False
+    return version == SCHEMA_VERSION
 
 
 def _identity(path):

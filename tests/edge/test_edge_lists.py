@@ -3,6 +3,7 @@
 import json
 import pathlib
 import shutil
+import struct
 
 import keras_bert_edge
 import numpy as np
@@ -121,13 +122,25 @@ def test_a_model_for_lists_of_another_size_is_named(tmp_path):
         model(texts(60, False))
 
 
-def test_a_model_for_lists_that_is_not_there_is_refused_beside_fixed_lengths(tmp_path):
+@pytest.mark.parametrize("original", [tflite_file.FIXTURES / "lengths.tflite", FOLDER / "classification.tflite"])
+def test_a_model_for_lists_that_is_not_there_is_refused_on_loading(tmp_path, original):
+    model, members = tflite_file.split(original.read_bytes())
+    real = {struct.unpack_from("<I", model)[0], (json.loads(members["config.json"]).get("batch") or {}).get("root")}
+    last = len(model) - 4
+    for root in {8, 12, 64, last, *range(16, last, last // 400 * 4)} - real:
+        path = rewritten(tmp_path, lambda config, root=root: config.update(batch={"size": 2, "root": root}), original)
+        with pytest.raises(EdgeError, match=rf"batch names the root {root}, where no model is"):
+            keras_bert_edge.load(path)
+
+
+def test_the_model_for_one_text_is_no_model_for_lists(tmp_path):
     original = tflite_file.FIXTURES / "lengths.tflite"
+    (root,) = struct.unpack_from("<I", original.read_bytes())
     model = keras_bert_edge.load(
-        rewritten(tmp_path, lambda config: config.update(batch={"size": 2, "root": 8}), original)
+        rewritten(tmp_path, lambda config: config.update(batch={"size": 2, "root": root}), original)
     )
     assert model("a good film").label
-    with pytest.raises(EdgeError, match="the model does not fit the runtime"):
+    with pytest.raises(EdgeError, match="signature"):
         model(["a good film", "a bad film"])
 
 
