@@ -3,8 +3,9 @@
 Everything goes through the command line of keras-bert, on one machine: a WordPiece vocabulary of 8,000 from the
 training novels, shards of them and of the held-out ones, a run for each objective (MLM + NSP, MLM alone, MLM + SOP)
 from the configuration bert_mini, and, where a folder of labelled texts is given, fine-tuning of the MLM + NSP result
-and of the same network with random weights. Accuracy is that of masked tokens of the held-out novels; the tables of
-counts (pretraining_baselines.py) are asked for the same tokens. What a work folder already holds is not done again.
+and of the same network with random weights, each at the learning rate, of several, whose mean over the seeds is best on
+the development split. Accuracy is that of masked tokens of the held-out novels; the tables of counts
+(pretraining_baselines.py) are asked for the same tokens. What a work folder already holds is not done again.
 
 Example:
     python benchmarks/pretraining_quality.py path/to/novels --work-dir runs --classify path/to/sentiment-mr
@@ -108,13 +109,36 @@ def random_start(trained: Path, folder: Path) -> None:
     kb.Encoder(model.encoder.config).save_pretrained(folder, tokenizer=model.tokenizer)
 
 
-def fine_tuned(checkpoint: Path, data: Path, output: Path, seed: int) -> float:
-    """Test accuracy after fine-tuning with the defaults."""
+def fine_tuned(checkpoint: Path, data: Path, output: Path, rate: float, seed: int) -> dict[str, float]:
+    """Accuracy by split after fine-tuning with the defaults, but for the learning rate."""
     if not (output / "report.json").exists():
         splits = [option for split in ("train", "dev", "test") for option in (f"--{split}", data / f"{split}.tsv")]
-        keras_bert("finetune", checkpoint, *splits, "--seed", seed, "-o", output)
-    report = json.loads((output / "report.json").read_text(encoding="utf-8"))
-    return report["scores"]["test"]["accuracy"]
+        keras_bert("finetune", checkpoint, *splits, "--learning-rate", rate, "--seed", seed, "-o", output)
+    scores = json.loads((output / "report.json").read_text(encoding="utf-8"))["scores"]
+    return {split: scores[split]["accuracy"] for split in ("dev", "test")}
+
+
+def compare_starts(first: str, work: Path, data: Path, rates: Sequence[float], seeds: Sequence[int]) -> dict[str, Any]:
+    """Accuracy of both starts at every rate; prints those of each one's best rate on the development split."""
+    random_start(work / first, work / "random")
+    found: dict[str, Any] = {}
+    rows = []
+    for start in (first, "random"):
+        found[start] = {
+            str(rate): [fine_tuned(work / start, data, work / f"tuned-{start}-{rate:g}-{s}", rate, s) for s in seeds]
+            for rate in rates
+        }
+        means = {
+            rate: {split: statistics.mean(run[split] for run in runs) for split in ("dev", "test")}
+            for rate, runs in found[start].items()
+        }
+        best = max(means, key=lambda rate: means[rate]["dev"])
+        for rate, mean in means.items():
+            each = " ".join(f"{run['test']:.4f}" for run in found[start][rate])
+            rows.append([start, rate, f"{mean['dev']:.4f}", f"{mean['test']:.4f}", each, "*" * (rate == best)])
+    header = ["start", "rate", "dev", "test", "test by seed", "best on dev"]
+    print_table("accuracy after fine-tuning, mean over the seeds", header, rows)
+    return found
 
 
 def main() -> None:
@@ -128,6 +152,7 @@ def main() -> None:
         "--steps", nargs="+", default=[], metavar="OBJECTIVE=STEPS", help="shorter or longer runs: nsp=2000 mlm=500"
     )
     parser.add_argument("--classify", type=Path, help="folder with train.tsv, dev.tsv and test.tsv to fine-tune on")
+    parser.add_argument("--rates", type=float, nargs="+", default=[1.5e-4, 5e-4, 1e-3], help="default: %(default)s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
@@ -153,16 +178,9 @@ def main() -> None:
     print_table("masked tokens of the held-out novels", header, rows)
     print(f"curve: {work / 'masked_accuracy.png'}")
     if arguments.classify:
-        first = arguments.objectives[0]
-        random_start(work / first, work / "random")
-        starts = {name: work / name for name in (first, "random")}
-        scores = {
-            name: [fine_tuned(start, arguments.classify, work / f"tuned-{name}-{s}", s) for s in arguments.seeds]
-            for name, start in starts.items()
-        }
-        figures["fine-tuned"] = scores
-        rows = [[n, *(f"{v:.4f}" for v in vs), f"{statistics.mean(vs):.4f}"] for n, vs in scores.items()]
-        print_table("test accuracy after fine-tuning", ["start", *map(str, arguments.seeds), "mean"], rows)
+        figures["fine-tuned"] = compare_starts(
+            arguments.objectives[0], work, arguments.classify, arguments.rates, arguments.seeds
+        )
     if arguments.json:
         write_json(arguments.json, {"machine": machine_facts(["keras", "tensorflow"]), **figures})
 

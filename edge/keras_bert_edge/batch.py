@@ -102,7 +102,7 @@ class BatchCall:
 
 
 def _is_model_root(path, size, root):
-    """Whether the table at `root` is a model's: its parts inside the file's first `size` bytes, its version TFLite's."""
+    """Whether the table at `root` is a TFLite model's, with its parts inside the file's first `size` bytes."""
     with open(path, "rb") as stream:
 
         def read(layout, at):
@@ -114,7 +114,8 @@ def _is_model_root(path, size, root):
         try:
             vtable = root - read("<i", root)[0]
             vtable_size, table_size, *fields = read("<5H", vtable)
-            if vtable_size < 10 or root + table_size > size or not all(4 <= field <= table_size - 4 for field in fields):
+            inside = all(4 <= field <= table_size - 4 for field in fields)
+            if vtable_size < 10 or root + table_size > size or not inside:
                 return False
             (version,) = read("<I", root + fields[0])
             for field in fields[1:]:
