@@ -18,7 +18,8 @@ import pathlib
 import tensorflow as tf
 
 from keras_bert.errors import ConfigError
-from keras_bert.training.loop import prepare, train
+from keras_bert.training.loop import train
+from keras_bert.training.run import prepare
 from keras_bert.training.run_config import RunConfig, read_config
 from keras_bert.training.strategies import make_distribution
 

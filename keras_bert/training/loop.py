@@ -1,117 +1,22 @@
-"""A pretraining run from configuration to Hugging Face checkpoint, which can stop and go on at any time."""
+"""The steps of a pretraining run, to the Hugging Face checkpoint at its end; it can stop and go on at any time."""
 
 from __future__ import annotations
 
-import dataclasses
-import os
 import time
 from typing import Any
 
-import keras
 import numpy as np
 
 from ..data.pretraining import PretrainingData, named_errors
-from ..data.shards import MANIFEST, file_sha256
 from ..errors import ConfigError, TrainingError
-from ..models.pretraining import pretraining_network
-from .initial import initial_model
 from .monitor import Monitor, Records
-from .objectives import LOSSES, SUMS, Objective
-from .optimizers import OPTIMIZERS
+from .objectives import LOSSES, SUMS
+from .run import Run, lanes_of
 from .run_config import RunConfig
-from .schedules import WarmupPolynomialDecay
 from .signals import StopSignals
-from .state import Progress, read_evaluation, restore_state, save_state
-from .step import RESULTS, PretrainingStep
-from .strategies import Distribution, named_worker_errors
-from .teacher import TripleObjective, read_teacher
-from .work_dir import WorkDir
-
-
-@dataclasses.dataclass
-class Run:
-    """One process of a run, ready to take steps; made by `prepare`.
-
-    Attributes:
-        data, held_out: examples to train on and, perhaps, to evaluate on. lanes: in how many lanes `data` is read.
-        model: the task model. step: its compiled steps. progress: where the run is.
-    """
-
-    config: RunConfig
-    work_dir: WorkDir
-    distribution: Distribution
-    data: PretrainingData
-    held_out: PretrainingData | None
-    lanes: int
-    model: Any
-    step: PretrainingStep
-    progress: Progress
-
-
-def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: Distribution) -> Run:
-    """Open the data, build or restore everything: what happens before the first step.
-
-    Raises:
-        KerasBertError: the work dir is another run's, the batch cannot be cut, data or checkpoints are broken.
-    """
-    training, seed = config.training, config.training.seed
-    if not config.data.folder:
-        raise ConfigError("data.folder: expected a folder of shards (also --data), got nothing")
-    distribution = distribution.with_micro_batches(training.batch_size, training.micro_batch_size)
-    data = PretrainingData(config.data.folder, config.examples, seed=seed)
-    held_out = PretrainingData(config.data.evaluation, config.examples, seed=seed) if config.data.evaluation else None
-    lanes = lanes_of(data, config.data.lanes, training.batch_size, distribution.num_workers)
-    folder = WorkDir(work_dir)
-    fingerprint = file_sha256(data.folder / MANIFEST)
-    folder.check(config, fingerprint)
-    keras.utils.set_random_seed(seed)
-    with distribution.strategy.scope():
-        objective, teacher = Objective(), None
-        if config.distillation.wanted:
-            teacher = read_teacher(config, data.tokenizer)
-            objective = TripleObjective(teacher, config)
-        model = initial_model(config, data.tokenizer, teacher)
-        network = pretraining_network(
-            model,
-            packed=config.examples.pack,
-            rematerialize=training.rematerialize,
-            hidden=objective.reads_hidden_states,
-        )
-        step = PretrainingStep(
-            network,
-            _optimizer(config),
-            distribution,
-            objective=objective,
-            seed=seed,
-            clip_norm=config.optimizer.clip_norm or None,
-            loss_scaling=training.precision == "float16",
-            jit_compile=training.jit_compile,
-        )
-    saved = folder.saved()
-    progress = restore_state(saved[max(saved)], model, step) if saved else Progress()
-    if distribution.is_chief:
-        folder.begin(config, fingerprint)
-        folder.rewind_metrics(progress.step)
-    return Run(config, folder, distribution, data, held_out, lanes, model, step, progress)
-
-
-def _optimizer(config: RunConfig) -> Any:
-    settings = config.optimizer
-    schedule = WarmupPolynomialDecay(
-        settings.learning_rate,
-        settings.warmup_steps,
-        config.training.steps,
-        power=settings.power,
-        end=settings.end_learning_rate,
-    )
-    return OPTIMIZERS[settings.name](
-        schedule,
-        weight_decay=settings.weight_decay,
-        beta_1=settings.beta_1,
-        beta_2=settings.beta_2,
-        epsilon=settings.epsilon,
-        bias_correction=settings.bias_correction or settings.name == "lamb",
-    )
+from .state import Progress, read_evaluation, save_state
+from .step import RESULTS
+from .strategies import named_worker_errors
 
 
 def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = None) -> dict[str, Any]:
@@ -198,22 +103,6 @@ def evaluate(run: Run, held_out: PretrainingData) -> dict[str, float]:
         for batch in dataset.take(settings.batches).as_numpy_iterator():
             sums += run.step.evaluate(batch)
     return run.step.objective.evaluation_metrics(sums)
-
-
-def lanes_of(data: PretrainingData, most: int, batch_size: int, num_workers: int) -> int:
-    """The largest number of lanes up to `most` that has a shard each, and divides the batch.
-
-    Raises:
-        ConfigError: the workers cannot share it.
-    """
-    shards = len(data.manifest.shards)
-    lanes = next(n for n in range(min(most, shards), 0, -1) if batch_size % n == 0)
-    if lanes % num_workers:
-        raise ConfigError(
-            f"{data.folder}: {lanes} lanes (data.lanes={most}, {shards} shards, batches of {batch_size}) cannot be "
-            f"shared by {num_workers} workers"
-        )
-    return lanes
 
 
 class _Batches:

@@ -13,8 +13,9 @@ import sys
 
 import tensorflow as tf
 
-from keras_bert.training.loop import prepare, train
+from keras_bert.training.loop import train
 from keras_bert.training.monitor import Monitor
+from keras_bert.training.run import prepare
 from keras_bert.training.run_config import RunConfig
 from keras_bert.training.strategies import make_distribution
 

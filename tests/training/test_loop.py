@@ -14,8 +14,9 @@ from tiny_shards import write_shards
 import keras_bert as kb
 from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
 from keras_bert.errors import ConfigError, KerasBertError, TokenizerError, TrainingError
-from keras_bert.training.loop import prepare, train
+from keras_bert.training.loop import train
 from keras_bert.training.monitor import Monitor
+from keras_bert.training.run import prepare
 from keras_bert.training.run_config import RunConfig
 from keras_bert.training.strategies import make_distribution, read_cluster, wait_for_workers
 from keras_bert.training.vocabulary import extend_vocabulary

@@ -13,8 +13,9 @@ from keras_bert_tools import cli
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tiny_shards import write_shards
 
-from keras_bert.training.loop import prepare, train
+from keras_bert.training.loop import train
 from keras_bert.training.objectives import SUMS
+from keras_bert.training.run import prepare
 from keras_bert.training.run_config import RunConfig
 from keras_bert.training.strategies import make_distribution
 

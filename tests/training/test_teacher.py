@@ -12,7 +12,8 @@ from tiny_shards import save_teacher, write_shards
 import keras_bert as kb
 from keras_bert.errors import ConfigError
 from keras_bert.models.structure import as_distilbert
-from keras_bert.training.loop import prepare, train
+from keras_bert.training.loop import train
+from keras_bert.training.run import prepare
 from keras_bert.training.run_config import RunConfig
 from keras_bert.training.step import RESULTS
 from keras_bert.training.strategies import make_distribution
