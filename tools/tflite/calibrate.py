@@ -21,7 +21,7 @@ from .runtime import Session
 from .weights import Linear, Norm, Weights
 from .writer import ModelWriter
 
-_SMALLEST = 1e-3  # magnitude below which a channel is treated as silent
+_SMALLEST = 1e-3  # of the largest channel: smaller ones are treated as that
 _CALIBRATION_LENGTH = 128  # tokens; longer texts say little more
 
 
@@ -115,12 +115,36 @@ def correct_bias(linear: Linear, stored: QuantizedMatrix, statistics: InputStati
     return (linear.bias + correction).astype(np.float32)
 
 
+def input_scale(readers: Sequence[Linear], largest: np.ndarray) -> np.ndarray:
+    """What to multiply the channels with that `readers` read, and to divide their columns by: half of the spread of
+    either on the other.
+
+    Args:
+        largest: magnitude of each channel, [in].
+
+    Returns:
+        `sqrt(max |column| / max |channel|)`, its geometric mean 1, float32 [in].
+    """
+    columns = np.maximum.reduce([np.abs(linear.matrix).max(axis=0) for linear in readers])
+    return 1 / evened(np.sqrt(_floored(largest) / _floored(columns)))
+
+
+def evened(sizes: np.ndarray) -> np.ndarray:
+    """`sizes` divided by their geometric mean, none of them much smaller than the largest."""
+    floored = _floored(sizes)
+    return (floored / np.exp(np.log(floored).mean())).astype(np.float32)
+
+
+def _floored(sizes: np.ndarray) -> np.ndarray:
+    return np.maximum(sizes, max(float(sizes.max()) * _SMALLEST, 1e-12))
+
+
 def equalize(weights: Weights, statistics: Mapping[str, InputStatistics]) -> Weights:
     """Float32 `weights` with every LayerNorm that matrices of a block have folded in given its `read_scale`."""
     blocks = list(weights.blocks)
     embedding_norm = weights.embedding_norm
     for index, block in enumerate(weights.blocks):
-        scale = _scale([block.feedforward_in], statistics)
+        scale = _scale((block.feedforward_in,), statistics)
         blocks[index] = dataclasses.replace(
             blocks[index],
             attention_norm=_with_scale(block.attention_norm, scale),
@@ -152,11 +176,7 @@ def _readers(weights: Weights) -> list[tuple[int | None, int]]:
 
 
 def _scale(readers: Sequence[Linear], statistics: Mapping[str, InputStatistics]) -> np.ndarray:
-    """`sqrt(max |column| / max |channel|)`, mean 1 in the logarithm: half of the spread on either side."""
-    largest = np.maximum.reduce([statistics[linear.name].largest for linear in readers])
-    columns = np.maximum.reduce([np.abs(linear.matrix).max(axis=0) for linear in readers])
-    scale = np.sqrt(np.maximum(columns, columns.max() * _SMALLEST) / np.maximum(largest, _SMALLEST))
-    return (scale / np.exp(np.log(scale).mean())).astype(np.float32)
+    return input_scale(readers, np.maximum.reduce([statistics[linear.name].largest for linear in readers]))
 
 
 def _divided(linear: Linear, scale: np.ndarray) -> Linear:

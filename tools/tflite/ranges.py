@@ -16,14 +16,13 @@ from keras import ops
 
 from keras_bert.layers.fake_quantization import grid
 
-from .calibrate import each_use, observe
+from .calibrate import each_use, evened, input_scale, observe
 from .graph import FlatGraph
 from .quantized import Grid, StaticGrids, quantize_rows
 from .weights import Linear, Weights, linears_of
 
 _BINS = 2048
 _CUTS = np.linspace(1.0, 0.3, 36)
-_SMALLEST = 1e-3  # of the largest channel: smaller ones are treated as that
 
 _Texts = Sequence[Mapping[str, np.ndarray]]
 
@@ -64,8 +63,8 @@ def measure_ranges(
     input_scales, output_scales = {}, {}
     for name in chosen:
         group = [linears[other] for other in sorted(groups[name])]
-        input_scales[name] = _input_scale(group, lows[name, 0], highs[name, 0])
-        output_scales[name] = _evened(np.maximum(-lows[name, 1], highs[name, 1]))
+        input_scales[name] = input_scale(group, np.maximum(-lows[name, 0], highs[name, 0]))
+        output_scales[name] = evened(np.maximum(-lows[name, 1], highs[name, 1]))
     histograms = {
         (name, side): _Histogram(lows[name, side] * factor, highs[name, side] * factor)
         for name in chosen
@@ -93,22 +92,6 @@ def grid_over(low: float, high: float) -> Grid:
     """The grid that training rounds to."""
     scale, zero_point = grid(*(ops.convert_to_tensor(bound, "float32") for bound in (low, high)))
     return Grid(float(scale), int(zero_point))
-
-
-def _input_scale(readers: Sequence[Linear], low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    """`sqrt(max |column| / max |channel|)`, mean 1 in the logarithm."""
-    columns = np.maximum.reduce([np.abs(linear.matrix).max(axis=0) for linear in readers])
-    return (1 / _evened(np.sqrt(_floored(np.maximum(-low, high)) / _floored(columns)))).astype(np.float32)
-
-
-def _evened(sizes: np.ndarray) -> np.ndarray:
-    """`sizes` divided by their geometric mean, none of them much smaller than the largest."""
-    floored = _floored(sizes)
-    return (floored / np.exp(np.log(floored).mean())).astype(np.float32)
-
-
-def _floored(sizes: np.ndarray) -> np.ndarray:
-    return np.maximum(sizes, max(float(sizes.max()) * _SMALLEST, 1e-12))
 
 
 class _Histogram:
