@@ -54,8 +54,15 @@ def atomic_write_text(path: str | os.PathLike[str], text: str) -> None:
 
 
 def atomic_write_json(path: str | os.PathLike[str], value: Any) -> None:
-    """Write `value` as indented JSON with sorted keys left as they are, whole or not at all."""
-    atomic_write_text(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    """Write `value` as indented JSON, its keys in their order, whole or not at all.
+
+    Text with half a surrogate pair, which JSON can hold and UTF-8 cannot, makes a file of ASCII alone.
+    """
+    try:
+        content = json.dumps(value, indent=2, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        content = json.dumps(value, indent=2).encode("ascii")
+    atomic_write_bytes(path, content + b"\n")
 
 
 @contextlib.contextmanager

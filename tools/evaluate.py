@@ -32,7 +32,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", required=True, metavar="FILE", help="labelled data; see below for each task")
     parser.add_argument("--batch-size", type=shared.positive(int), default=64)
     parser.add_argument(
-        "--max-length", type=shared.positive(int), help="longest input in tokens; default: all that fit"
+        "--max-length",
+        type=shared.positive(int),
+        help="longest input in tokens; default: all that fit, questions 384; a .tflite file has its own",
     )
     parser.add_argument("--report", metavar="FILE", help="also write scores, tables and answers as JSON to FILE")
     parser.add_argument("--plots", action="store_true", help="draw confusion.png beside the report (extra plots)")
@@ -43,6 +45,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Score the model and print the result."""
     on_edge = pathlib.Path(options.model).suffix == ".tflite"
+    if on_edge and options.max_length:
+        raise KerasBertError("--max-length is for checkpoints: a .tflite file has its own")
     if options.plots:
         if not options.report:
             raise KerasBertError("--plots draws beside the report: pass --report too")
@@ -75,6 +79,7 @@ def _in_keras(options: argparse.Namespace) -> tuple[TaskAdapter, Any, Evaluation
     data = task.read(options.data, options)
     with quiet_imports():
         model = task.open_trained(path)
+    task.check(data, getattr(model, "labels", ()), options)
     with progress_bar("evaluating", len(data)) as advance:
         predictions = task.predict(
             model, data, batch_size=options.batch_size, max_length=options.max_length, on_item=advance
@@ -102,6 +107,7 @@ def _on_edge(options: argparse.Namespace) -> tuple[TaskAdapter, Any, Evaluation]
         task = chosen(options, runner.task)
         follow_model(options, runner.problem_type)
         data = task.read(options.data, options)
+        task.check(data, runner.labels, options)
         with progress_bar("evaluating", len(data)) as advance:
             predictions = task.edge_predict(runner, data, advance)
     except edge.EdgeError as error:

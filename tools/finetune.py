@@ -16,6 +16,7 @@ example:
 from __future__ import annotations
 
 import argparse
+import json
 import pathlib
 from typing import Any
 
@@ -23,9 +24,17 @@ from . import options as shared
 from .details import check_plots, print_details, write_plots
 from .finetuning.arguments import add_training_options
 from .finetuning.seeds import best, summary, train_seeds
-from .finetuning.training import Splits, Trained, train
+from .finetuning.training import Splits, Trained, forget_state, train
 from .report import print_table, write_report
 from .tasks import ADAPTERS, TaskAdapter, add_reading_options, chosen, defaults
+
+REPORT = "report.json"
+# Options that the model card tells, those of other tasks and those that are off left out.
+SETTINGS = (
+    *("epochs", "batch_size", "learning_rate", "warmup", "weight_decay", "max_length", "precision", "average"),
+    *("layer_decay", "unfreeze", "accumulate", "patience", "label_smoothing", "class_weights", "long_texts", "overlap"),
+    *("max_windows", "loss", "scale", "max_score", "scheme", "mirrored", "new_head"),
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -53,8 +62,11 @@ def run(options: argparse.Namespace) -> int:
     options.epochs = options.epochs or task.epochs
     if options.plots:
         check_plots()
+    if options.resume and _is_finished(output / REPORT, options):
+        print(f"{output / REPORT}: this training is finished; nothing is left to do")
+        return 0
     data = _read(task, options)
-    labels = task.model_arguments(data.train, options).get("labels", [])
+    labels = data.model_arguments.get("labels", [])
     for part in (data.train, data.dev, *([data.test] if data.test else [])):
         task.check(part, labels, options)
     runs = (
@@ -63,7 +75,8 @@ def run(options: argparse.Namespace) -> int:
         else [train(task, data, options, options.seed, output)]
     )
     report = _report(task, data, options, labels, runs)
-    write_report(output / "report.json", "finetune", report)
+    write_report(output / REPORT, "finetune", report)
+    forget_state(output)
     _write_card(task, output, report)
     if options.plots:
         write_plots(output, report["test_details"])
@@ -74,11 +87,25 @@ def run(options: argparse.Namespace) -> int:
 def _read(task: TaskAdapter, options: argparse.Namespace) -> Splits:
     """The splits; what is held out is drawn from the first seed, the same for all."""
     train_data = task.read(options.train, options)
+    # A label all of whose examples are held out is still the model's.
+    arguments = task.model_arguments(train_data, options)
     if options.dev:
         dev = task.read(options.dev, options)
     else:
-        train_data, dev = task.split(train_data, 0.1, options.seed)
-    return Splits(train_data, dev, task.read(options.test, options) if options.test else None)
+        train_data, dev = task.split(train_data, 0.1, options)
+    return Splits(train_data, dev, task.read(options.test, options) if options.test else None, arguments)
+
+
+def _is_finished(path: pathlib.Path, options: argparse.Namespace) -> bool:
+    """Whether the report is of a training with these options; those left open are what they were then."""
+    try:
+        report = json.loads(path.read_text("utf-8"))
+        before = report["options"] if report["job"] == "finetune" else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    free = ("resume", "output", "tensorboard", "plots")
+    asked = {name: value for name, value in vars(options).items() if name not in free and value is not None}
+    return isinstance(before, dict) and all(before.get(name) == value for name, value in asked.items())
 
 
 def _report(
@@ -113,9 +140,8 @@ def _write_card(task: TaskAdapter, output: pathlib.Path, report: dict[str, Any])
     from keras_bert.checkpoints.card import write_card
 
     names = ("checkpoint", "examples", "scores", "best_epoch", "seed", "summary", "parameters")
-    settings = ("epochs", "batch_size", "learning_rate", "warmup", "weight_decay", "max_length", "precision")
     facts = {name: report[name] for name in names if name in report}
-    facts["settings"] = {name: report["options"][name] for name in settings if report["options"][name] is not None}
+    facts["settings"] = {name: report["options"][name] for name in SETTINGS if report["options"][name]}
     write_card(output, task.model_class_of(output).from_pretrained(output), facts)
 
 

@@ -12,11 +12,19 @@ from keras_bert.errors import KerasBertError
 
 def positive(kind: type[int] | type[float]) -> Callable[[str], float]:
     """An argparse type: a number above 0."""
+    return _number(kind, "above 0", lambda value: value > 0)
 
+
+def not_negative(kind: type[int] | type[float]) -> Callable[[str], float]:
+    """An argparse type: 0 or a number above."""
+    return _number(kind, "of at least 0", lambda value: value >= 0)
+
+
+def _number(kind: type[int] | type[float], expected: str, accepts: Callable[[float], bool]) -> Callable[[str], float]:
     def parse(text: str) -> float:
         value = kind(text)
-        if value <= 0:
-            raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+        if not accepts(value):
+            raise argparse.ArgumentTypeError(f"expected a number {expected}, got {text}")
         return value
 
     parse.__name__ = kind.__name__

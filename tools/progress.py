@@ -65,3 +65,11 @@ class FitProgress(keras.callbacks.Callback):
 
     def on_train_end(self, logs: Mapping[str, Any] | None = None) -> None:
         self.progress.stop()
+
+    @contextlib.contextmanager
+    def shown(self) -> Iterator[None]:
+        """Gives the terminal back whatever ends the training inside."""
+        try:
+            yield
+        finally:
+            self.progress.stop()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import dataclasses
 import os
 from collections.abc import Sequence
@@ -112,18 +113,41 @@ def read_labelled_texts(
     return LabelledTexts(os.fspath(path), [row.text for row in rows], pairs, labels, [row.line for row in rows], sets)
 
 
-def split_labelled_texts(data: LabelledTexts, fraction: float, seed: int) -> tuple[LabelledTexts, LabelledTexts]:
-    """Two parts, the second with about `fraction` of each label's rows (at least one row in all), drawn from `seed`."""
+def split_labelled_texts(
+    data: LabelledTexts, fraction: float, seed: int, *, by_label: bool = True
+) -> tuple[LabelledTexts, LabelledTexts]:
+    """Two parts, the second with `fraction` of the rows, rounded, at least one; drawn from `seed`.
+
+    Args:
+        by_label: the second part has the same share of every label, as near as whole rows allow, and never all rows of
+            a label while another has one to spare; False, for labels that are numbers: any rows.
+    """
     generator = np.random.default_rng(seed)
-    # Where a text has several labels, those of the same set of labels go together.
-    labels = np.array(data.labels if data.label_sets is None else ["\0".join(sorted(s)) for s in data.label_sets])
-    second: list[int] = []
-    for label in sorted_labels(labels.tolist()):
-        rows = generator.permutation(np.flatnonzero(labels == label))
-        second += rows[: round(len(rows) * fraction)].tolist()
-    second = sorted(second) or [int(generator.integers(len(data)))]
+    shuffled = generator.permutation(len(data))
+    groups: dict[str, list[int]] = {}
+    names = _split_groups(data) if by_label else [""] * len(data)
+    for row in shuffled.tolist():
+        groups.setdefault(names[row], []).append(row)
+    wanted = max(1, round(len(data) * fraction))
+    taken = {name: int(len(rows) * fraction) for name, rows in groups.items()}
+    # What is lost by rounding down goes to the labels that lost most; among equals, the order that was drawn decides.
+    spare = [name for name, rows in groups.items() if len(rows) - taken[name] > 1]
+    spare.sort(key=lambda name: taken[name] - len(groups[name]) * fraction)
+    for name in (spare or list(groups))[: wanted - sum(taken.values())]:
+        taken[name] += 1
+    second = sorted(row for name, rows in groups.items() for row in rows[: taken[name]])
     first = sorted(set(range(len(data))) - set(second))
     return data.subset(first), data.subset(second)
+
+
+def _split_groups(data: LabelledTexts) -> list[str]:
+    """What each row is counted under: its label; where it may have several, all of them, and the sets of labels that
+    occur once are one group."""
+    if data.label_sets is None:
+        return data.labels
+    names = ["\0".join(sorted(labels)) for labels in data.label_sets]
+    counts = collections.Counter(names)
+    return [name if counts[name] > 1 else "\0once" for name in names]
 
 
 def classification(

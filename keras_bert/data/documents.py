@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..config import EncoderConfig
+from ..errors import DataError
 from ..tokenizers import Tokenizer
 from .batches import TokenizedTexts, batch_indices, laid_end_to_end
 from .classification import LabelledTexts, inputs_of, read_labelled_texts
@@ -116,9 +117,14 @@ def documents(
     Args:
         window_length, overlap: as the model's.
         max_windows: windows of a document to train on, spread evenly over it; predictions read all of them.
+
+    Raises:
+        DataError: also for pairs of texts.
     """
     if not isinstance(data, LabelledTexts):
         data = read_labelled_texts(data, columns, multi_label=problem_type == "multi_label_classification")
+    if data.pairs is not None:
+        raise DataError(f"{data.path} holds pairs; only single texts are read by windows")
     config = config or inputs_of(tokenizer)
     examples = DocumentExamples(
         tokenizer, data.texts, window_length=window_length, overlap=overlap, max_windows=max_windows

@@ -41,7 +41,7 @@ def sorted_labels(names: Iterable[str]) -> list[str]:
     """Each name once, sorted; numbers by value."""
     distinct = set(names)
     number = all(name.removeprefix("-").isdecimal() for name in distinct)
-    return sorted(distinct, key=int if number else str)
+    return sorted(distinct, key=lambda name: (int(name) if number else 0, name))
 
 
 def class_ids(labels: Sequence[str]) -> dict[str, int]:

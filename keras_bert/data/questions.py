@@ -13,6 +13,7 @@ from ..tokenizers import Tokenizer
 from .batches import TokenizedTexts, batched_dataset, laid_end_to_end
 from .classification import inputs_of
 from .squad import Question, Questions, read_questions
+from .text_file import warn_of
 from .windows import OVERLAP, BareText, Window, WindowMaker, bare_texts
 
 MAX_LENGTH = 384
@@ -121,7 +122,8 @@ def question_answering(
     """A `tf.data.Dataset` of length-bucketed batches for `QuestionAnswerer.fit`.
 
     Targets are `start_logits` and `end_logits`, int32 [batch]: the rows where the answer begins and ends, 0 in a window
-    without it. Questions no place of an answer is known of are left out; `question_examples` names them.
+    without it. Questions no place of an answer is known of are left out, with a warning; `question_examples` names
+    them.
 
     Args:
         data: a SQuAD file, or questions read before.
@@ -135,6 +137,7 @@ def question_answering(
     """
     if not isinstance(data, Questions):
         data = read_questions(data)
+        warn_of(data.path, data.problems)
     config = config or inputs_of(tokenizer)
     asked = asked_contexts(
         tokenizer,
@@ -144,4 +147,5 @@ def question_answering(
         overlap=overlap,
     )
     examples = question_examples(data.questions, asked)
+    warn_of(data.path, [f"the question {question.id!r} is left out: no place known" for question in examples.left_out])
     return batched_dataset(examples.texts, examples.targets, config, batch_size=batch_size, shuffle=shuffle, seed=seed)

@@ -83,8 +83,9 @@ def read_squad(
     """Stream the questions of a SQuAD file, article by article.
 
     Handled, and noted in `problems`: an `answer_start` at which the context does not hold the text (the text still
-    counts for scores, its place is not trained on); an empty answer (left out); an empty context or question, and an id
-    for the second time (the question is left out, for predictions and scores go by id); a question without answers that
+    counts for scores, its place is not trained on); an empty answer (left out, and the question with it where it has no
+    other); an empty context or question, and an id for the second time (the question is left out, for predictions and
+    scores go by id); a question without answers that
     is not marked `is_impossible`, and one so marked that has answers (both have none).
 
     Args:
@@ -140,6 +141,9 @@ class _Article:
             return None
         self.seen.add(identifier)
         answers = tuple(self.answers(item, identifier, context)) if self.answered else ()
+        if self.answered and not answers and item["answers"] and not item.get("is_impossible", False):
+            self.problems.add(self.line, f"the question {identifier!r} has empty answers only; it is left out")
+            return None
         return Question(identifier, text, context, answers, self.line)
 
     def answers(self, item: dict[str, Any], identifier: str, context: str) -> Iterator[GoldAnswer]:

@@ -13,6 +13,8 @@ from typing import Any
 from ..errors import DataError
 from .text_file import open_text
 
+_LONGEST_FIELD = 2**31 - 1  # characters of a CSV field; the csv module's own limit is 131,072
+
 
 @dataclasses.dataclass(frozen=True)
 class TextRow:
@@ -45,7 +47,7 @@ def read_rows(
     labelled: bool = True,
     empty_labels: bool = False,
 ) -> Iterator[TextRow]:
-    """Stream the rows of a file with a header (`.tsv`, `.csv`) or of JSON objects (`.jsonl`).
+    """Stream the rows of a file with a header (`.tsv`, `.csv`) or of JSON objects (`.jsonl`), all with the same fields.
 
     A TSV has one row a line and no quoting: a quote is a character of the text. A CSV is quoted as RFC 4180 says and
     may hold line breaks inside quotes. Files are UTF-8, a byte order mark is passed over.
@@ -56,8 +58,8 @@ def read_rows(
         empty_labels: whether that label may be an empty field.
 
     Raises:
-        DataError: no such file, another ending, undecodable bytes, a missing column, a row with too few or too many
-            fields, an empty text or label.
+        DataError: no such file, another ending, undecodable bytes, a missing or nameless column, two of one name, a row
+            with too few or too many fields, an empty text or label.
     """
     path = pathlib.Path(path)
     columns = columns or Columns()
@@ -65,9 +67,16 @@ def read_rows(
     if path.suffix not in readers:
         raise DataError(f"{path}: expected a file ending in {', '.join(readers)}")
     with open_text(path) as file:
-        found = None
+        found, header = None, set[str]()
         for line, record in readers[path.suffix](path, file):
-            found = found or _find_columns(path, list(record), columns, labelled)
+            if found is None:
+                found, header = _find_columns(path, list(record), columns, labelled), set(record)
+            if columns.text is None and not header.issuperset(record):
+                more = ", ".join(sorted(set(record) - header))
+                raise DataError(
+                    f"{path}, line {line}: has {more}, which the first row has not: name the columns to read (text "
+                    "column, pair column, label column)"
+                )
             yield _row(path, line, record, found, labelled and not empty_labels)
 
 
@@ -76,24 +85,25 @@ def _read_tsv(path: pathlib.Path, file: Any) -> Iterator[tuple[int, dict[str, st
     for number, line in enumerate(file, start=1):
         fields = line.rstrip("\r\n").split("\t")
         if not header:
-            header = fields
+            header = _header(path, fields)
         elif fields != [""]:
             yield number, _record(path, number, header, fields)
 
 
 def _read_csv(path: pathlib.Path, file: Any) -> Iterator[tuple[int, dict[str, str]]]:
+    csv.field_size_limit(_LONGEST_FIELD)
     reader = csv.reader(file, strict=True)
     header: list[str] = []
     start = 1
     try:
         for fields in reader:
             if not header:
-                header = fields
+                header = _header(path, fields)
             elif fields:
                 yield start, _record(path, start, header, fields)
             start = reader.line_num + 1
     except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: not a CSV row: {error}") from error
+        raise DataError(f"{path}, line {start}: not a CSV row: {error}") from error
 
 
 def _read_jsonl(path: pathlib.Path, file: Any) -> Iterator[tuple[int, dict[str, str]]]:
@@ -102,11 +112,18 @@ def _read_jsonl(path: pathlib.Path, file: Any) -> Iterator[tuple[int, dict[str, 
             continue
         try:
             record = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(f"{path}, line {number}: not JSON: {error}") from error
         if not isinstance(record, dict):
             raise DataError(f"{path}, line {number}: expected a JSON object, got {type(record).__name__}")
         yield number, {key: _json_field(value) for key, value in record.items()}
+
+
+def _header(path: pathlib.Path, names: list[str]) -> list[str]:
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{path}: the header names the column {twice[0]!r} {names.count(twice[0])} times")
+    return names
 
 
 def _json_field(value: Any) -> str:
@@ -128,6 +145,11 @@ def _find_columns(path: pathlib.Path, header: list[str], columns: Columns, label
     others = [name for name in header if name not in (label, columns.text, columns.pair)]
     text, pair = columns.text, columns.pair
     if text is None:
+        if "" in others:
+            raise DataError(
+                f"{path}: column {header.index('') + 1} has no name: give it one, or name the others (text column, "
+                "pair column, label column)"
+            )
         if not 1 <= len(others) <= (1 if pair else 2):
             raise DataError(
                 f"{path}: cannot tell which of the columns {', '.join(header)} is the text: name it (text column, "

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TextIO
 
 from ..errors import DataError
+
+logger = logging.getLogger("keras_bert")
 
 
 @contextlib.contextmanager
@@ -47,3 +50,9 @@ class Problems:
         if self.strict:
             raise DataError(named)
         self.messages.append(named)
+
+
+def warn_of(path: str, messages: Sequence[str]) -> None:
+    """Log how many faults a file has, and the first of them."""
+    if messages:
+        logger.warning("%s: %d fault%s, the first: %s", path, len(messages), "s" * (len(messages) > 1), messages[0])

@@ -20,6 +20,7 @@ from ..tokenizers import Tokenizer
 from .batches import TokenizedTexts, TokenTargets, batched_dataset, laid_end_to_end
 from .classification import inputs_of
 from .conll import TaggedSentences, read_tagged_sentences
+from .text_file import warn_of
 from .windows import OVERLAP, BareText, Window, WindowMaker, bare_texts, widest_context
 
 
@@ -146,6 +147,7 @@ def token_classification(
     """
     if not isinstance(data, TaggedSentences):
         data = read_tagged_sentences(data)
+        warn_of(data.path, data.problems)
     config = config or inputs_of(tokenizer)
     words = words_of_sentences(
         tokenizer,

@@ -65,6 +65,13 @@ def test_a_split_keeps_every_text_once(tmp_path):
     assert [sum(names == wanted for names in second.label_sets) for wanted in ((), ("x",), ("x", "y"))] == [2, 2, 2]
 
 
+def test_sets_of_labels_that_occur_once_are_held_out_like_others(tmp_path):
+    names = [",".join(f"l{bit}" for bit in range(7) if row >> bit & 1) for row in range(1, 101)]
+    rows = "".join(f"text\t{name}\n" for name in names)
+    data = read_labelled_texts(write(tmp_path, "text\tlabel\n" + rows), multi_label=True)
+    assert len(split_labelled_texts(data, 0.1, seed=1)[1]) == 10
+
+
 def test_batches_for_fit(tmp_path):
     from tiny import tiny_tokenizer
 

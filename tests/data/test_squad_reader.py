@@ -85,6 +85,13 @@ def test_faults_are_named_and_handled(write, paragraph, kept, needle, message):
     assert str(error.value) == data.problems[0]
 
 
+def test_a_question_with_empty_answers_alone_is_not_one_without(write):
+    data = read_questions(write(("a b", [question("first"), question(answers=[(" ", 0)])])))
+    assert [q.id for q in data.questions] == ["first"]
+    assert "the question 'q' has empty answers only; it is left out" in data.problems[-1]
+    assert not data.has_unanswerable
+
+
 def test_a_wrong_place_keeps_the_text(write):
     data = read_questions(write(("a b", [question(answers=[("b", 0), ("b", 2)])])))
     assert data.questions[0].answers == (GoldAnswer("b", None), GoldAnswer("b", 2))

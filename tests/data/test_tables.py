@@ -54,6 +54,16 @@ def test_named_columns(tmp_path):
         ("a.tsv", "text\tclass\nfine\tx\n", r"no label column 'label'; the columns are text, class"),
         ("a.tsv", "a\tb\tc\tlabel\n1\t2\t3\tx\n", r"cannot tell which of the columns a, b, c, label is the text"),
         ("a.csv", 'text,label\n"open,x\n', r"a\.csv, line 2: not a CSV row"),
+        ("a.csv", 'text,label\nfine,x\n"open,x\n' + "more,y\n" * 99, r"a\.csv, line 3: not a CSV row"),
+        ("a.csv", "text,text,label\na,b,x\n", r"the header names the column 'text' 2 times"),
+        ("a.csv", ",text,label\n0,a,x\n", r"column 1 has no name: give it one, or name the others"),
+        (
+            "a.jsonl",
+            '{"text": "a", "label": 1}\n{"text": "a", "b": "c", "label": 1}\n',
+            r"line 2: has b, which the first",
+        ),
+        ("a.jsonl", '{"text": "a", "label": ' + "9" * 5000 + "}\n", r"line 1: not JSON"),
+        ("a.jsonl", "[" * 100_000 + "\n", r"line 1: not JSON"),
         ("a.jsonl", '{"text": "a", "label": "b"}\n{bad\n', r"a\.jsonl, line 2: not JSON"),
         ("a.jsonl", "[1]\n", r"line 1: expected a JSON object, got list"),
         ("a.txt", "text\n", r"expected a file ending in \.tsv, \.csv, \.jsonl"),
@@ -96,3 +106,46 @@ def test_split_keeps_the_shares_and_every_row_once(tmp_path):
     assert sorted(first.texts + second.texts) == sorted(data.texts)
     assert split_labelled_texts(data, 0.1, seed=3)[1].texts == second.texts
     assert split_labelled_texts(data, 0.1, seed=4)[1].texts != second.texts
+
+
+def test_a_field_of_any_length(tmp_path):
+    text = "word " * 60_000  # twice the csv module's own limit
+    assert rows(write(tmp_path, "a.csv", f"text,label\n{text},x\n")) == [(text, None, "x", 2)]
+
+
+def test_named_columns_leave_the_others_alone(tmp_path):
+    columns = Columns(text="text", label="label")
+    assert rows(write(tmp_path, "a.csv", ",text,label\n0,a,x\n"), columns) == [("a", None, "x", 2)]
+    content = '{"text": "a", "label": "x"}\n{"text": "b", "label": "y", "note": "z"}\n'
+    assert [row[0] for row in rows(write(tmp_path, "a.jsonl", content), columns)] == ["a", "b"]
+
+
+def labelled(tmp_path, labels):
+    return read_labelled_texts(
+        write(tmp_path, "a.tsv", "text\tlabel\n" + "".join(f"t{i}\t{label}\n" for i, label in enumerate(labels)))
+    )
+
+
+def test_a_split_of_many_small_classes_is_a_tenth_of_all(tmp_path):
+    data = labelled(tmp_path, [row % 77 for row in range(385)])
+    first, second = split_labelled_texts(data, 0.1, seed=0)
+    assert len(second) == 38
+    assert max(second.labels.count(label) for label in second.labels) == 1
+    assert set(first.labels) == set(data.labels)
+
+
+def test_a_split_of_numbers_is_a_tenth_of_all(tmp_path):
+    data = labelled(tmp_path, [f"{row / 7:.4f}" for row in range(1000)])
+    first, second = split_labelled_texts(data, 0.1, seed=0, by_label=False)
+    assert (len(first), len(second)) == (900, 100)
+
+
+def test_a_split_leaves_each_label_something_to_learn_from(tmp_path):
+    data = labelled(tmp_path, ["x"] * 9 + ["y"])
+    for seed in range(20):
+        assert split_labelled_texts(data, 0.1, seed)[1].labels == ["x"]
+    assert len(split_labelled_texts(labelled(tmp_path, "xy"), 0.1, 0)[1]) == 1
+
+
+def test_labels_of_one_value_have_one_order(tmp_path):
+    assert labelled(tmp_path, ["01", "1", "10", "2", "1", "01"]).label_names() == ["01", "1", "2", "10"]

@@ -67,6 +67,26 @@ def test_predict(finetuned, tmp_path, capsys):
     assert [line.endswith("(cut to 48 tokens)") for line in lines] == [False, True]
 
 
+def test_lines_end_where_lines_end(finetuned, tmp_path, capsys):
+    """Neither a line separator nor a form feed inside a text parts it, and a byte order mark is none of it."""
+    (tmp_path / "t.txt").write_bytes("\ufeffgood\u2028film\r\nbad\x85film\x0c\r\n".encode())
+    assert run("predict", finetuned, "--input", tmp_path / "t.txt", "--json") == 0
+    texts = [json.loads(line)["text"] for line in capsys.readouterr().out.strip().split("\n")]
+    assert texts == ["good\u2028film", "bad\x85film\x0c"]
+    (tmp_path / "t.txt").write_text("one\n\ntwo\tthree\n")
+    assert run("predict", finetuned, "--input", tmp_path / "t.txt") == 2
+    assert "t.txt, line 3: expected one text, as in all lines, got 2" in capsys.readouterr().err
+
+
+def test_data_that_the_model_cannot_be_scored_on_is_refused_first(finetuned, tmp_path, capsys, monkeypatch):
+    (tmp_path / "t.tsv").write_text("text\tlabel\ngood\tpos\nbad\tother\n")
+    monkeypatch.setattr(kb.SequenceClassifier, "predict_on_batch", None)  # nothing is predicted
+    assert run("evaluate", finetuned, "--data", tmp_path / "t.tsv") == 2
+    assert "t.tsv, line 3: unknown label 'other'; the model's labels are neg, pos" in capsys.readouterr().err
+    assert run("evaluate", tmp_path / "m.tflite", "--data", tmp_path / "t.tsv", "--max-length", 9) == 2
+    assert "--max-length is for checkpoints" in capsys.readouterr().err
+
+
 def test_regression(checkpoint, tmp_path, capsys):
     rows = "".join(f"{'good ' * (i % 5)}film\t{i % 5 / 4}\n" for i in range(40))
     (tmp_path / "r.tsv").write_text("text\tlabel\n" + rows)

@@ -3,6 +3,7 @@
 import json
 import pathlib
 
+import numpy as np
 import pytest
 from keras_bert_tools import cli
 
@@ -80,6 +81,54 @@ def test_squad_2_scores(answerer, tmp_path, capsys):
     scores = json.loads(capsys.readouterr().out)
     assert set(scores) >= {"f1", "exact_match", "has_answer_f1", "no_answer_f1", "best_f1", "best_f1_threshold"}
     assert scores["best_f1"] >= scores["f1"]
+
+
+def test_no_answer_by_the_threshold(answerer, capsys):
+    asked = ("predict", answerer, "who lives there?", "--pair", "John lives in New York.", "--json", "--n-best", 3)
+    assert run(*asked) == 0
+    found = json.loads(capsys.readouterr().out)
+    model = kb.QuestionAnswerer.from_pretrained(answerer)
+    (expected,) = answer_questions(model, ["who lives there?"], ["John lives in New York."], n_best=3)
+    assert found["answer"] == expected.answer != ""
+    assert [row["text"] for row in found["n_best"]] == [answer.text for answer in expected.n_best]
+    for threshold, kept in ((expected.null_score_difference + 1, True), (expected.null_score_difference - 1, False)):
+        assert run(*asked, "--null-threshold", threshold) == 0
+        assert (json.loads(capsys.readouterr().out)["answer"] != "") is kept
+
+
+def test_halves_of_characters_reach_the_report(answerer, tmp_path, capsys):
+    question = {"id": "1", "question": "who?", "answers": [{"text": "\ud83d", "answer_start": 5}]}
+    paragraph = {"context": "John \ud83d lives.", "qas": [question]}
+    (tmp_path / "t.json").write_text(json.dumps({"data": [{"paragraphs": [paragraph]}]}))
+    report = tmp_path / "r.json"
+    assert run("evaluate", answerer, "--data", tmp_path / "t.json", "--json", "--report", report) == 0
+    assert json.loads(report.read_text("ascii"))["details"]["answers"]["1"] in paragraph["context"]
+
+
+def test_questions_without_a_place_of_an_answer(checkpoint, tmp_path, capsys):
+    questions = [{"id": str(i), "question": "who?", "answers": [{"text": "Mary", "answer_start": 0}]} for i in range(2)]
+    paragraphs = [{"context": f"John {i}", "qas": [asked]} for i, asked in enumerate(questions)]
+    (tmp_path / "t.json").write_text(json.dumps({"data": [{"paragraphs": paragraphs}]}))
+    options = ("--task", "question_answering", "--train", tmp_path / "t.json", "-o", tmp_path / "out")
+    assert run("finetune", checkpoint, *options) == 2
+    assert "no place of an answer is known in any of the 1 questions" in capsys.readouterr().err
+
+
+def test_a_type_of_which_every_example_is_held_out(checkpoint, tmp_path):
+    """A seed that draws the one sentence of the rare type: it is a tag of the model all the same."""
+    sentences = [f"John{i} B-PER\nlives O\n" for i in range(9)] + ["Flu B-RARE\nhurts O\n"]
+    (tmp_path / "t.conll").write_text("\n".join(sentences))
+    options = ("--task", "token_classification", "--train", tmp_path / "t.conll", "-o", tmp_path / "out")
+    seed = next(seed for seed in range(99) if np.random.default_rng(seed).permutation(10)[0] == 9)
+    assert run("finetune", checkpoint, *options, "--epochs", 1, "--seed", seed) == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert "B-RARE" in report["labels"]
+
+
+def test_tabs_are_characters_to_a_tagger(tagger, tmp_path, capsys):
+    (tmp_path / "t.txt").write_text("John\tlives\n")
+    assert run("predict", tagger, "--input", tmp_path / "t.txt", "--json") == 0
+    assert [word["text"] for word in json.loads(capsys.readouterr().out)["words"]] == ["John", "lives"]
 
 
 def test_questions_on_a_context_are_held_out_together(checkpoint, tmp_path):

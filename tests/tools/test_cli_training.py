@@ -109,9 +109,38 @@ def test_several_seeds(checkpoint, table, tmp_path, capsys):
     assert MARK in card
     assert f"| test (60) | {report['scores']['test']['accuracy']:.4f} |" in card
     assert "pipeline_tag: text-classification" in card
+    assert "label_smoothing" not in card
     (out / "README.md").write_text("mine")
-    assert run("finetune", checkpoint, "--train", table, "-o", out, "--epochs", 1, *FAST) == 0
+    before = (out / "model.safetensors").stat().st_mtime_ns
+    assert run("finetune", checkpoint, "--train", table, "--test", table, "-o", out, *options, "--resume") == 0
+    assert "this training is finished" in capsys.readouterr().out
+    assert (out / "model.safetensors").stat().st_mtime_ns == before
+    smoothed = ("--epochs", 1, *FAST, "--seeds", 2, "--label-smoothing", 0.1)
+    assert run("finetune", checkpoint, "--train", table, "-o", out, *smoothed) == 0
     assert (out / "README.md").read_text() == "mine"
+    (out / "README.md").unlink()
+    assert run("finetune", checkpoint, "--train", table, "-o", out, "--epochs", 1, *FAST, "--average", 0.2) == 0
+    assert "average" in (out / "README.md").read_text()
+
+
+def test_float16_scales_its_loss(checkpoint, table, tmp_path):
+    """A scale from 2^15 keeps small gradients from becoming zeros, and the model learns."""
+    out = tmp_path / "out"
+    options = ("--epochs", 8, *FAST, "--precision", "mixed_float16")
+    scales = []
+
+    class Watch(training.FitProgress):
+        def on_train_end(self, logs=None):
+            scales.append(float(self.model.optimizer.dynamic_scale))
+            super().on_train_end(logs)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "FitProgress", Watch)
+        assert run("finetune", checkpoint, "--train", table, "--dev", table, "-o", out, *options) == 0
+    assert scales[0] > 1
+    report = json.loads((out / "report.json").read_text())
+    assert report["scores"]["dev"]["accuracy"] > 0.9
+    assert np.isfinite(report["history"]["loss"]).all()
 
 
 def test_patience_smoothing_weights_and_precision(checkpoint, table, tmp_path):

@@ -55,7 +55,7 @@ def open_job(path: str, options: argparse.Namespace) -> Job:
     dev = task.read(options.dev, options) if options.dev else None
     test = task.read(options.test, options) if options.test else None
     if train is not None and dev is None:
-        train, dev = task.split(train, 0.1, options.seed)
+        train, dev = task.split(train, 0.1, options)
     with quiet_imports():
         model = task.open_trained(checkpoint)
     require(

@@ -141,13 +141,15 @@ def train(
     averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.average else []
     keep = [KeepZeros(student)] if not added else []
     build_optimizer(distiller)
-    history = distiller.fit(
-        dataset,
-        epochs=settings.epochs,
-        shuffle=False,
-        verbose=0,
-        callbacks=[*averaged, *keep, *added, best, FitProgress(steps)],
-    )
+    progress = FitProgress(steps)
+    with progress.shown():
+        history = distiller.fit(
+            dataset,
+            epochs=settings.epochs,
+            shuffle=False,
+            verbose=0,
+            callbacks=[*averaged, *keep, *added, best, progress],
+        )
     return Trained(best.epoch, best.scores, history.history, time.time() - started, examples.notes)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import pathlib
-import shutil
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -129,10 +128,6 @@ class TrainingState(keras.callbacks.Callback):
         self.best.epoch, self.best.scores = state["best_epoch"], state["best_scores"]
         self.stopped = state["stopped"]
         return True
-
-    def remove(self) -> None:
-        """The training is done."""
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def _random_states(self) -> list[int]:
         return [

@@ -15,14 +15,14 @@ from keras_bert.errors import KerasBertError
 from keras_bert.files import atomic_write_json
 
 from ..tasks import Evaluation, TaskAdapter
-from .training import Splits, Trained, train
+from .training import Splits, Trained, forget_state, train
 
 _RECORD = "training.json"
 
 
 def train_seeds(task: TaskAdapter, data: Splits, options: argparse.Namespace, output: pathlib.Path) -> list[Trained]:
     """Train `options.seeds` times, each in a folder of its own below `output`; then the best of them moves to `output`
-    and the folders go.
+    and the folders go. The card does not move: the caller writes one of all seeds.
 
     With `options.resume`, seeds that are done are read from their record.
 
@@ -36,13 +36,15 @@ def train_seeds(task: TaskAdapter, data: Splits, options: argparse.Namespace, ou
         record = folder / _RECORD
         run = _finished(record, settings) if options.resume else None
         if run is None:
+            record.unlink(missing_ok=True)
             print(f"seed {seed}", flush=True)
             run = train(task, data, options, seed, folder)
             atomic_write_json(record, {"settings": settings, "run": {**dataclasses.asdict(run), "output": str(folder)}})
+            forget_state(folder)
         runs.append(run)
     kept = best(runs)
     for path in sorted(kept.output.rglob("*")):
-        if path.is_file() and path.name != _RECORD:
+        if path.is_file() and path.name not in (_RECORD, "README.md"):
             target = output / path.relative_to(kept.output)
             target.parent.mkdir(parents=True, exist_ok=True)
             os.replace(path, target)

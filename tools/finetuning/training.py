@@ -6,8 +6,9 @@ import argparse
 import contextlib
 import dataclasses
 import pathlib
+import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -26,13 +27,17 @@ from .callbacks import BestEpoch, Patience, TrainingState
 _FREE = ("resume", "output", "tensorboard", "seeds", "test", "plots", "seed", "job")
 
 
+_STATE = ".training"
+
+
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The data of a run; `test` may be None."""
+    """The data of a run; `test` may be None. `model_arguments` are what the labelled data decide about the model."""
 
     train: Any
     dev: Any
     test: Any
+    model_arguments: dict[str, Any]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -66,13 +71,15 @@ class Trained:
 def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: int, output: pathlib.Path) -> Trained:
     """Train with one seed, keep the best epoch in `output`, score it on the test set.
 
+    What a resumed training goes on from stays in `output` until `forget_state`: the caller's record comes first.
+
     Raises:
         KerasBertError: data, checkpoint or options that do not fit.
     """
     started = time.time()
     keras.utils.set_random_seed(seed)
     with _devices(options):
-        model, max_length = open_model(task, data.train, options)
+        model, max_length = open_model(task, data.model_arguments, options)
         options.learning_rate = options.learning_rate or BASE_RATE * BASE_WIDTH / model.config.hidden_size
         examples = task.training_examples(model, data.train, max_length, options)
         steps = options.epochs * examples.num_batches(options.batch_size)
@@ -85,21 +92,24 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
         model.compile(_optimizer(model, options, steps), **task.compile_arguments(model, examples, options))
     best = BestEpoch(lambda model: evaluate(task, model, data.dev, max_length, lambda _: None).scores, output)
     settings = {name: value for name, value in vars(options).items() if name not in _FREE} | {"seed": seed}
-    state = TrainingState(output / ".training", best, settings)
+    state = TrainingState(output / _STATE, best, settings)
     if options.resume:
         state.restore(model)
     else:
-        state.remove()
+        forget_state(output)
     if state.epoch < options.epochs and not state.stopped:
         dataset = examples.dataset(model.config, batch_size=options.batch_size, seed=seed, first_epoch=state.epoch)
-        model.fit(
-            dataset,
-            epochs=options.epochs,
-            initial_epoch=state.epoch,
-            shuffle=False,
-            verbose=0,
-            callbacks=_callbacks(options, best, state, steps, seed, [KeepZeros(model)] if zeros >= PRUNED else []),
-        )
+        progress = FitProgress(steps, done=steps // options.epochs * state.epoch)
+        kept_zeros = [KeepZeros(model)] if zeros >= PRUNED else []
+        with progress.shown():
+            model.fit(
+                dataset,
+                epochs=options.epochs,
+                initial_epoch=state.epoch,
+                shuffle=False,
+                verbose=0,
+                callbacks=[*_callbacks(options, best, state, seed, kept_zeros), progress],
+            )
     seconds = time.time() - started
     parameters = model.count_params()
     tested = None
@@ -107,24 +117,29 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
         model = task.model_class_of(output).from_pretrained(output)
         with progress_bar("evaluating", len(data.test)) as advance:
             tested = evaluate(task, model, data.test, max_length, advance)
-    state.remove()
     return Trained(
         seed, output, best.epoch, best.scores, tested, state.history, examples.truncated, notes, parameters,
         round(seconds, 1),
     )  # fmt: skip
 
 
-def open_model(task: TaskAdapter, train_data: Any, options: argparse.Namespace) -> tuple[Any, int]:
+def forget_state(output: pathlib.Path) -> None:
+    """Remove what an interrupted training in `output` would go on from."""
+    shutil.rmtree(output / _STATE, ignore_errors=True)
+
+
+def open_model(task: TaskAdapter, arguments: Mapping[str, Any], options: argparse.Namespace) -> tuple[Any, int]:
     """The model to train, and the longest input in tokens.
+
+    Args:
+        arguments: of the model's class.
 
     Raises:
         KerasBertError: it has no tokenizer, or the checkpoint cannot be read.
     """
     checkpoint = shared.checkpoint_path(options.checkpoint)
-    arguments = task.model_arguments(train_data, options)
-    if options.precision != "float32":
-        arguments["dtype"] = options.precision
-    model = task.model_class.from_pretrained(checkpoint, new_head=options.new_head, **arguments)
+    dtype = {} if options.precision == "float32" else {"dtype": options.precision}
+    model = task.model_class.from_pretrained(checkpoint, new_head=options.new_head, **arguments, **dtype)
     if model.tokenizer is None:
         raise DataError(f"{checkpoint} holds no tokenizer: expected tokenizer.json or its vocabulary files")
     model = task.prepare(model, options)
@@ -152,7 +167,7 @@ def _devices(options: argparse.Namespace) -> Any:
 
 
 def _optimizer(model: Any, options: argparse.Namespace, steps: int) -> keras.optimizers.Optimizer:
-    return kb.fine_tuning_optimizer(
+    optimizer = kb.fine_tuning_optimizer(
         model,
         options.learning_rate,
         steps=steps,
@@ -163,13 +178,14 @@ def _optimizer(model: Any, options: argparse.Namespace, steps: int) -> keras.opt
         unfreeze=options.unfreeze,
         accumulate=options.accumulate,
     )
+    # Keras does so by itself only for a model that has the policy as a whole.
+    return keras.optimizers.LossScaleOptimizer(optimizer) if options.precision == "mixed_float16" else optimizer
 
 
 def _callbacks(
     options: argparse.Namespace,
     best: BestEpoch,
     state: TrainingState,
-    steps: int,
     seed: int,
     before: Sequence[keras.callbacks.Callback],
 ) -> list[keras.callbacks.Callback]:
@@ -185,5 +201,4 @@ def _callbacks(
     if options.tensorboard:
         folder = pathlib.Path(options.tensorboard)
         callbacks.append(keras.callbacks.TensorBoard(folder / f"seed-{seed}" if options.seeds > 1 else folder))
-    done = steps // options.epochs * state.epoch
-    return [*callbacks, state, FitProgress(steps, done)]
+    return [*callbacks, state]

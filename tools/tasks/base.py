@@ -17,6 +17,8 @@ from keras_bert.errors import DataError, KerasBertError
 from keras_bert.models import TASKS
 from keras_bert.training import SmoothedCrossEntropy, balanced_class_weights
 
+MOST_SHOWN = 20  # faults of a file that are named
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingExamples:
@@ -89,8 +91,8 @@ class TaskAdapter(abc.ABC):
         """Read a file; faults that can be lived with are shown."""
 
     @abc.abstractmethod
-    def split(self, data: Any, fraction: float, seed: int) -> tuple[Any, Any]:
-        """Hold out about `fraction` of the examples, at least one; drawn from the seed."""
+    def split(self, data: Any, fraction: float, options: argparse.Namespace) -> tuple[Any, Any]:
+        """Hold out about `fraction` of the examples, at least one; drawn from `options.seed`."""
 
     @abc.abstractmethod
     def model_arguments(self, train: Any, options: argparse.Namespace) -> dict[str, Any]:
@@ -157,11 +159,15 @@ class TaskAdapter(abc.ABC):
     def evaluate(self, predictions: Any, data: Any, model: Any) -> Evaluation:
         """Metrics; `model` tells its labels, be it a Keras model or one of the edge."""
 
+    def add_answering_options(self, group: Any) -> None:
+        """Options of this task's answers alone, each None unless given."""
+        return
+
     @abc.abstractmethod
     def answer(
-        self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, batch_size: int
+        self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, options: argparse.Namespace
     ) -> list[Answered]:
-        """Answers to texts that carry no labels."""
+        """Answers to texts that carry no labels, `options.batch_size` at a time."""
 
 
 def refuse_class_options(task: str, options: argparse.Namespace) -> None:
@@ -225,8 +231,10 @@ def show_problems(path: str, problems: Sequence[str]) -> None:
     """Tell people what was wrong with a file: how often, and the first few by name."""
     if problems:
         print(f"{path}: {len(problems)} fault{'s' * (len(problems) > 1)}", file=sys.stderr)
-        for message in problems[:5]:
+        for message in problems[:MOST_SHOWN]:
             print(f"  {message}", file=sys.stderr)
+        if len(problems) > MOST_SHOWN:
+            print(f"  and {len(problems) - MOST_SHOWN} more; --strict stops at the first", file=sys.stderr)
 
 
 def rounded(values: Mapping[str, float]) -> dict[str, float]:

@@ -9,9 +9,11 @@ from typing import Any
 from keras_bert import metrics
 from keras_bert.data import Questions, read_questions
 from keras_bert.data.questions import asked_contexts, question_examples
+from keras_bert.errors import DataError
 from keras_bert.prediction import QuestionAnsweringResult, answer_questions
 
-from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, show_problems, split_by
+from .. import options as shared
+from .base import MOST_SHOWN, Answered, Evaluation, TaskAdapter, TrainingExamples, show_problems, split_by
 
 
 class QuestionAnswering(TaskAdapter):
@@ -21,7 +23,7 @@ class QuestionAnswering(TaskAdapter):
     reads_pairs = "must"
     max_length = 384
     unit = "questions"
-    option_names = ()
+    option_names = ("null_threshold", "n_best")
 
     def add_reading_options(self, group: Any) -> None:
         group.description = "SQuAD 1.1 or 2.0 JSON"
@@ -31,9 +33,21 @@ class QuestionAnswering(TaskAdapter):
         show_problems(path, data.problems)
         return data
 
-    def split(self, data: Questions, fraction: float, seed: int) -> tuple[Questions, Questions]:
+    def add_answering_options(self, group: Any) -> None:
+        group.add_argument(
+            "--null-threshold",
+            type=float,
+            metavar="X",
+            help='of question_answering: "no answer" where it scores more than this above the best one; 0, or the best '
+            "threshold that evaluate finds; default: always an answer",
+        )
+        group.add_argument(
+            "--n-best", type=shared.positive(int), metavar="N", help="of question_answering: answers in --json (20)"
+        )
+
+    def split(self, data: Questions, fraction: float, options: argparse.Namespace) -> tuple[Questions, Questions]:
         """Hold out contexts with all their questions: they must not be seen in training."""
-        return split_by([question.context for question in data.questions], data, fraction, seed)
+        return split_by([question.context for question in data.questions], data, fraction, options.seed)
 
     def model_arguments(self, train: Questions, options: argparse.Namespace) -> dict[str, Any]:
         return {}
@@ -51,10 +65,13 @@ class QuestionAnswering(TaskAdapter):
             max_length=max_length,
         )
         examples = question_examples(train.questions, asked)
+        if not len(examples.texts):
+            raise DataError(f"{train.path}: no place of an answer is known in any of the {len(train)} questions")
         notes = [f"{len(train)} training questions make {len(examples.texts)} windows of up to {max_length} tokens"]
         if examples.left_out:
-            names = ", ".join(question.id for question in examples.left_out[:3])
-            notes.append(f"{len(examples.left_out)} are left out, no place of an answer is known: {names}, ...")
+            names = ", ".join(question.id for question in examples.left_out[:MOST_SHOWN])
+            more = ", ..." if len(examples.left_out) > MOST_SHOWN else ""
+            notes.append(f"{len(examples.left_out)} are left out, no place of an answer is known: {names}{more}")
         return TrainingExamples(examples.texts, examples.targets, notes)
 
     def predict(
@@ -98,11 +115,19 @@ class QuestionAnswering(TaskAdapter):
         )
 
     def answer(
-        self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, batch_size: int
+        self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, options: argparse.Namespace
     ) -> list[Answered]:
         assert pairs is not None
+        results = answer_questions(
+            model,
+            texts,
+            pairs,
+            n_best=options.n_best or 20,
+            null_threshold=options.null_threshold,
+            batch_size=options.batch_size,
+        )
         answers = []
-        for text, result in zip(texts, answer_questions(model, texts, pairs, batch_size=batch_size), strict=True):
+        for text, result in zip(texts, results, strict=True):
             record = {
                 "text": text,
                 "answer": result.answer,
@@ -110,6 +135,8 @@ class QuestionAnswering(TaskAdapter):
                 "end": result.end,
                 "score": result.score,
                 "null_score_difference": result.null_score_difference,
+                "n_best": [answer._asdict() for answer in result.n_best],
+                "truncated": result.truncated,
             }
             line = f"{' '.join(result.answer.split()) or '(no answer)'}\t{result.score:.4f}\t{text}"
             answers.append(Answered(line, record))

@@ -67,9 +67,11 @@ class SentenceEmbedding(TaskAdapter):
         columns = Columns(options.text_column, options.pair_column, options.label_column)
         return read_sentence_pairs(path, columns, max_score=options.max_score or 1.0)
 
-    def split(self, data: SentencePairs, fraction: float, seed: int) -> tuple[SentencePairs, SentencePairs]:
+    def split(
+        self, data: SentencePairs, fraction: float, options: argparse.Namespace
+    ) -> tuple[SentencePairs, SentencePairs]:
         """Hold out first texts with all their seconds."""
-        return split_by(data.texts, data, fraction, seed)
+        return split_by(data.texts, data, fraction, options.seed)
 
     def model_arguments(self, train: SentencePairs, options: argparse.Namespace) -> dict[str, Any]:
         return {}
@@ -80,9 +82,9 @@ class SentenceEmbedding(TaskAdapter):
     def training_examples(
         self, model: Any, train: SentencePairs, max_length: int, options: argparse.Namespace
     ) -> PairExamples:
+        train, notes = _whole_pairs(train, options)
         sides = [tokenize(model.tokenizer, side, max_length=max_length) for side in (train.texts, train.pairs)]
         texts = interleaved(*sides)
-        notes = []
         if texts.truncated:
             notes.append(f"{texts.truncated} of {2 * len(train)} training texts were cut to {max_length} tokens")
         return PairExamples(texts, train.scores, notes)
@@ -139,21 +141,39 @@ class SentenceEmbedding(TaskAdapter):
         )
 
     def answer(
-        self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, batch_size: int
+        self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, options: argparse.Namespace
     ) -> list[Answered]:
         """A text's vector, or the cosine of a pair."""
-        vectors = predict_logits(model, texts, batch_size=batch_size)
+        vectors = predict_logits(model, texts, batch_size=options.batch_size)
         if pairs is None:
             return [
                 Answered(" ".join(f"{value:.6g}" for value in row), {"text": text, "vector": row.tolist()})
                 for text, row in zip(texts, vectors, strict=True)
             ]
-        others = _unit(predict_logits(model, pairs, batch_size=batch_size))
+        others = _unit(predict_logits(model, pairs, batch_size=options.batch_size))
         cosines = (_unit(vectors) * others).sum(-1).tolist()
         return [
             Answered(f"{cosine:.4f}\t{text}\t{pair}", {"text": text, "pair": pair, "cosine": cosine})
             for text, pair, cosine in zip(texts, pairs, cosines, strict=True)
         ]
+
+
+def _whole_pairs(train: SentencePairs, options: argparse.Namespace) -> tuple[SentencePairs, list[str]]:
+    """The pairs that the devices of `--mirrored` can share without parting any, and what to say of the others.
+
+    Raises:
+        KerasBertError: a batch cannot be shared so.
+    """
+    import tensorflow as tf
+
+    replicas = tf.distribute.get_strategy().num_replicas_in_sync
+    if options.batch_size % replicas:
+        raise KerasBertError(f"--batch-size {options.batch_size} pairs cannot be shared by {replicas} devices")
+    left = len(train) % replicas
+    if not left:
+        return train, []
+    kept = train.subset(range(len(train) - left))
+    return kept, [f"the last {left} of {len(train)} training pairs are left out: {replicas} devices share each batch"]
 
 
 def _unit(vectors: np.ndarray) -> np.ndarray:
@@ -163,7 +183,8 @@ def _unit(vectors: np.ndarray) -> np.ndarray:
 
 def _retrieval(vectors: PairVectors, seconds: Sequence[str]) -> dict[str, float]:
     """Accuracy at 1 and mean reciprocal rank; a second text that is equal to the right one is no rival."""
-    _, same = np.unique(np.array(seconds, dtype=object).astype(str), return_inverse=True)
+    numbers: dict[str, int] = {}
+    same = np.array([numbers.setdefault(text, len(numbers)) for text in seconds])
     ranks = []
     for start in range(0, len(seconds), _BLOCK):
         part = slice(start, start + _BLOCK)

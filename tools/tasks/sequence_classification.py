@@ -29,6 +29,7 @@ from keras_bert.models import DocumentClassifier
 from keras_bert.models.documents import is_document_classifier
 from keras_bert.prediction import document_logits
 
+from .. import options as shared
 from ..details import per_class
 from ..scoring import THRESHOLD, chosen, scores
 from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, class_loss, refuse_class_options, rounded
@@ -71,10 +72,16 @@ class SequenceClassification(TaskAdapter):
             "them; default: cut texts",
         )
         group.add_argument(
-            "--overlap", type=int, metavar="N", help=f"tokens that neighbouring windows share ({OVERLAP})"
+            "--overlap",
+            type=shared.not_negative(int),
+            metavar="N",
+            help=f"tokens that neighbouring windows share ({OVERLAP})",
         )
         group.add_argument(
-            "--max-windows", type=int, metavar="N", help=f"windows of a text to train on ({MAX_WINDOWS}); all are read"
+            "--max-windows",
+            type=shared.positive(int),
+            metavar="N",
+            help=f"windows of a text to train on ({MAX_WINDOWS}); all are read",
         )
 
     def model_class_of(self, path: pathlib.Path) -> Any:
@@ -101,11 +108,13 @@ class SequenceClassification(TaskAdapter):
             separator=options.label_separator or SEPARATOR,
         )
 
-    def split(self, data: LabelledTexts, fraction: float, seed: int) -> tuple[LabelledTexts, LabelledTexts]:
+    def split(
+        self, data: LabelledTexts, fraction: float, options: argparse.Namespace
+    ) -> tuple[LabelledTexts, LabelledTexts]:
         """Hold out the same share of every label."""
         if len(data) < 2:
             raise DataError(f"{data.path} holds one example: expected at least two, one to train and one to choose by")
-        return split_labelled_texts(data, fraction, seed)
+        return split_labelled_texts(data, fraction, options.seed, by_label=not options.regression)
 
     def model_arguments(self, train: LabelledTexts, options: argparse.Namespace) -> dict[str, Any]:
         problem_type = _problem_type(options)
@@ -183,15 +192,15 @@ class SequenceClassification(TaskAdapter):
         return Evaluation(found, {"per_class": per_class(model.labels, by_class), "confusion": confusion})
 
     def answer(
-        self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, batch_size: int
+        self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, options: argparse.Namespace
     ) -> list[Answered]:
         by_windows = isinstance(model, DocumentClassifier)
         if by_windows and pairs is not None:
             raise KerasBertError("a model that reads texts by windows takes one text, not a pair")
         if by_windows:
-            logits = document_logits(model, texts, batch_size=batch_size)
+            logits = document_logits(model, texts, batch_size=options.batch_size)
         else:
-            logits = predict_logits(model, texts, pairs, batch_size=batch_size)
+            logits = predict_logits(model, texts, pairs, batch_size=options.batch_size)
         rows = probabilities(logits, model.problem_type)
         limit = None if by_windows else model.config.max_positions
         answers = []

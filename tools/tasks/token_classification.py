@@ -47,9 +47,11 @@ class TokenClassification(TaskAdapter):
         show_problems(path, data.problems)
         return data
 
-    def split(self, data: TaggedSentences, fraction: float, seed: int) -> tuple[TaggedSentences, TaggedSentences]:
+    def split(
+        self, data: TaggedSentences, fraction: float, options: argparse.Namespace
+    ) -> tuple[TaggedSentences, TaggedSentences]:
         """Hold out sentences; equal ones stay together."""
-        return split_by([sentence.words for sentence in data.sentences], data, fraction, seed)
+        return split_by([sentence.words for sentence in data.sentences], data, fraction, options.seed)
 
     def model_arguments(self, train: TaggedSentences, options: argparse.Namespace) -> dict[str, Any]:
         labels = train.label_names()
@@ -120,10 +122,10 @@ class TokenClassification(TaskAdapter):
         )
 
     def answer(
-        self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, *, batch_size: int
+        self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, options: argparse.Namespace
     ) -> list[Answered]:
         answers = []
-        for text, result in zip(texts, find_entities(model, texts, batch_size=batch_size), strict=True):
+        for text, result in zip(texts, find_entities(model, texts, batch_size=options.batch_size), strict=True):
             entities = " ".join(f"[{entity.label} {' '.join(entity.text.split())}]" for entity in result.entities)
             record = {
                 "text": text,
