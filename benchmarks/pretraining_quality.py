@@ -29,8 +29,8 @@ HELD_OUT = ("1342_pride_and_prejudice.txt", "974_the_secret_agent_a_simple_tale.
 # Objective -> what differs from the configuration file.
 RUNS: dict[str, dict[str, str]] = {
     "nsp": {},
-    "mlm": {"examples.objective": "mlm", "training.steps": "1700"},
-    "sop": {"examples.objective": "sop", "training.steps": "1700"},
+    "mlm": {"examples.objective": "mlm", "training.steps": "2200"},
+    "sop": {"examples.objective": "sop", "training.steps": "2200"},
 }
 EVALUATION_BATCHES = 40
 
