@@ -146,12 +146,14 @@ def test_float16_scales_its_loss(checkpoint, table, tmp_path):
 def test_patience_smoothing_weights_and_precision(checkpoint, table, tmp_path):
     out = tmp_path / "out"
     options = ("--epochs", 9, "--patience", 1, "--learning-rate", 1e-9, "--label-smoothing", 0.1, "--accumulate", 2)
-    more = ("--class-weights", "neg=2", "--precision", "mixed_bfloat16", "--unfreeze", 0.2)
+    more = ("--class-weights", "neg=2", "--precision", "mixed_bfloat16", "--unfreeze", 0.2, "--dropout", 0.3)
     assert run("finetune", checkpoint, "--train", table, "--dev", table, "-o", out, *options, *more) == 0
     report = json.loads((out / "report.json").read_text())
     # Nothing is learned: of equal epochs the later is kept, so patience never runs out; less than that, it does.
     assert len(report["history"]["loss"]) in range(1, 10)
-    assert json.loads((out / "config.json").read_text())["dtype"] == "float32"
+    config = json.loads((out / "config.json").read_text())
+    assert config["dtype"] == "float32"
+    assert (config["hidden_dropout_prob"], config["attention_probs_dropout_prob"]) == (0.3, 0.3)
 
 
 @pytest.mark.parametrize(

@@ -138,8 +138,12 @@ def open_model(task: TaskAdapter, arguments: Mapping[str, Any], options: argpars
         KerasBertError: it has no tokenizer, or the checkpoint cannot be read.
     """
     checkpoint = shared.checkpoint_path(options.checkpoint)
-    dtype = {} if options.precision == "float32" else {"dtype": options.precision}
-    model = task.model_class.from_pretrained(checkpoint, new_head=options.new_head, **arguments, **dtype)
+    changes: dict[str, Any] = {}
+    if options.precision != "float32":
+        changes["dtype"] = options.precision
+    if options.dropout is not None:
+        changes.update(hidden_dropout=options.dropout, attention_dropout=options.dropout)
+    model = task.model_class.from_pretrained(checkpoint, new_head=options.new_head, **arguments, **changes)
     if model.tokenizer is None:
         raise DataError(f"{checkpoint} holds no tokenizer: expected tokenizer.json or its vocabulary files")
     model = task.prepare(model, options)
