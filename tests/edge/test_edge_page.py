@@ -150,6 +150,21 @@ def test_answers_are_those_of_the_runner(open_model, threshold):
 
 
 @needs_node
+def test_a_question_has_windows_of_384_tokens_at_most():
+    """As the runner's, where the model reads 512: 3 special tokens and one of the question leave 380 to the context."""
+    script = DECODE.replace("const answerer", "const lengths = [];\nconst answerer").replace(
+        "Answerer(data.config, tokenizer, 24, run)",
+        "Answerer(data.config, tokenizer, 512, (window) => { lengths.push(window.ids.length); return run(window); })",
+    )
+    script = script.replace("JSON.stringify(results)", "JSON.stringify([lengths, results[0].answer])")
+    table = [[0.0]] * len(words())
+    table[words()["berlin"]] = [5.0]
+    data = {"tokenizer": tokenizer_json("answers"), "tables": {"start_logits": table, "end_logits": table}, "bonus": 0}
+    data |= {"config": {"task": "question_answering"}, "texts": [["where", "film " * 500 + "Berlin"]]}
+    assert node(script, data) == [[384, 4 + 501 - (380 - 128)], "Berlin"]
+
+
+@needs_node
 def test_similarity_is_that_of_the_vectors():
     """Vectors that are not of length 1, and one of zeros."""
     import tiny_model
