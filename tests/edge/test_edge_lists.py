@@ -83,11 +83,13 @@ def test_without_memory_for_it_texts_are_answered_one_by_one(monkeypatch):
     assert model.engine.batch_size is None
 
 
-def test_a_file_that_was_replaced_is_not_mixed_with_the_one_that_was_loaded(tmp_path):
+@pytest.mark.parametrize(("count", "workers"), [(60, 1), (300, 1), (70, 2)])
+def test_a_file_that_was_replaced_is_not_mixed_with_the_one_that_was_loaded(tmp_path, count, workers):
+    """The second and third lists are more than a worker takes at a time."""
     path = tmp_path / "model.tflite"
     shutil.copy(FOLDER / "classification.tflite", path)
-    model = keras_bert_edge.load(path)
-    items = texts(60, False)
+    model = keras_bert_edge.load(path, workers=workers)
+    items = texts(count, False)
     expected = [model(item) for item in items]
     other = tmp_path / "other"
     shutil.copy(FOLDER / "pairs.tflite", other)
