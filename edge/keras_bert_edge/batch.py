@@ -53,15 +53,25 @@ class BatchModel:
         Raises:
           EdgeError: the runtime cannot run the model.
         """
-        size = self._manifest.model_size
         try:
-            if self._content is None:
-                require_memory(self._path, size, workers + 1)
-                if _identity(self._path) != self._file:
-                    return None
-                self._content = _read(self._path, size, self._manifest.batch["root"])
-        except (EdgeError, OSError, MemoryError):
+            if self._content is None and not self._read_content(workers):
+                return None
+            return self._open()
+        except MemoryError:
+            self._content = None
             return None
+
+    def _read_content(self, workers):
+        try:
+            require_memory(self._path, self._manifest.model_size, workers + 1)
+            if _identity(self._path) != self._file:
+                return False
+            self._content = _read(self._path, self._manifest.model_size, self._manifest.batch["root"])
+        except (EdgeError, OSError):
+            return False
+        return True
+
+    def _open(self):
         distribution, interpreter = open_interpreter(self._path, self._threads, self._content)
         try:
             signature = read_signature(interpreter, SIGNATURE, self._path)

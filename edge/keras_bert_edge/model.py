@@ -118,6 +118,13 @@ def load(path, *, threads=1, workers=1, task=None):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_THREADS:
             raise EdgeError(f"{name} must be an integer from 1 to {MAX_THREADS}, not {value!r}")
     path = os.fspath(path)
+    try:
+        return _load(path, threads, workers, task)
+    except MemoryError as error:
+        raise EdgeError(f"{path} cannot be opened: there is too little memory for it") from error
+
+
+def _load(path, threads, workers, task):
     manifest, members, digest = _read(path)
     if task is not None and task != manifest.task:
         raise EdgeError(f"{path} holds a model for {manifest.task}, and {task} was expected")
