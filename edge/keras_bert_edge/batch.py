@@ -35,16 +35,20 @@ class BatchModel:
         """Notes where the model is.
 
         Raises:
-          EdgeError: there is no model at the root that the manifest states. A runtime that does not look, as
-            tflite-runtime 2.14, would read memory that is not the file's.
+          EdgeError: the file can no longer be read, or there is no model at the root that the manifest states. A
+            runtime that does not look, as tflite-runtime 2.14, would read memory that is not the file's.
         """
-        if not _is_model_root(path, manifest.model_size, manifest.batch["root"]):
+        try:
+            self._file = _identity(path)
+            is_model = _is_model_root(path, manifest.model_size, manifest.batch["root"])
+        except OSError as error:
+            raise EdgeError(f"{path} cannot be read: {error.strerror}") from error
+        if not is_model:
             raise EdgeError(f"config.json in {path}: batch names the root {manifest.batch['root']}, where no model is")
         self.size = manifest.batch["size"]
         self._path = path
         self._manifest = manifest
         self._threads = threads
-        self._file = _identity(path)
         self._content = None
 
     def open(self, workers):
