@@ -151,7 +151,9 @@ def _read_exactly(stream, count, path):
 
 
 def _show(name):
-    return name.decode("utf-8", "backslashreplace")
+    """A member's name as text; what would break a message's one line, or act on a terminal, as escapes."""
+    text = name.decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _malformed(path, reason):

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .errors import EdgeError
+from .tasks.checks import require_counts
 from .tasks.ranking import highest
 
 MEMBERS = ("vectors", "texts", "ends", "model")
@@ -46,10 +47,9 @@ class Index:
           vector: float array [size], of any length but 0.
 
         Raises:
-          EdgeError: top_k below 1, or a vector of another size.
+          EdgeError: top_k is no integer of at least 1, or a vector of another size.
         """
-        if top_k < 1:
-            raise EdgeError(f"top_k must be at least 1, not {top_k}")
+        require_counts(top_k=top_k)
         if vector.shape != self.vectors.shape[1:]:
             raise EdgeError(f"the index has vectors of {self.vectors.shape[1]} numbers, and one of {vector.size} came")
         similarities = self.vectors @ _unit(vector)

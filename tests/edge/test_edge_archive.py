@@ -178,6 +178,13 @@ def test_hostile_archives_are_refused(write_file, tmp_path, content, message):
     assert os.listdir(tmp_path) == ["model.tflite"], "something was written"
 
 
+def test_a_name_that_is_shown_stays_on_its_line(write_file):
+    name = b"a\nerror: \x1b[31m\xe2\x80\xa8\xff\xc3\xa9"
+    with pytest.raises(EdgeError) as caught:
+        read_members(write_file(archive([member(name, b""), member(name, b"")])), LIMITS)
+    assert str(caught.value).endswith("it holds a\\nerror: \\x1b[31m\\u2028\\xff\u00e9 twice")
+
+
 def test_random_changes_to_the_archive_under_a_right_digest_raise_nothing_else(write_file):
     """What an attacker can seal anew: 3,000 mutations of headers and directory, read in full or refused."""
     draw = random.Random(1)

@@ -52,7 +52,7 @@ def test_hits_are_ranked_by_cosine(open_model, index_file):
 
 def test_misuse_is_named(open_model, index_file):
     model, index = open_model("embedding"), load_index(index_file)
-    with pytest.raises(EdgeError, match="top_k must be at least 1"):
+    with pytest.raises(EdgeError, match="top_k must be an integer of at least 1"):
         search(model, index, "a", top_k=0)
     with pytest.raises(EdgeError, match="needs a model for sentence_embedding"):
         search(open_model("pair"), index, "a")
