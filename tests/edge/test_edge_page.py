@@ -6,7 +6,6 @@ Skipped where node is missing, and the second part where Chromium or LiteRT.js (
 import functools
 import http.server
 import json
-import pathlib
 import shutil
 import subprocess
 import threading
@@ -14,38 +13,19 @@ import threading
 import keras_bert_edge
 import numpy as np
 import pytest
+from page_in_node import TESTS, WEB, needs_node, node
 from tflite_file import FIXTURES
 
-TESTS = pathlib.Path(__file__).parents[1]
-WEB = TESTS.parent / "edge" / "web"
 VECTORS = json.loads((TESTS / "vectors" / "vectors.json").read_text(encoding="utf-8"))
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 
 pytestmark = pytest.mark.skipif(not WEB.exists(), reason="the page is not here")
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None or not (WEB / "node_modules" / "@litertjs" / "core").exists(),
     reason="Chromium, or LiteRT.js in edge/web/node_modules, is not installed",
 )
-
-
-def node(script, data):
-    """What a module script, which finds `data` as an object and the page's folder as `web`, prints as JSON."""
-    head = (
-        f"const web = {json.dumps(WEB.as_uri() + '/')};\n"
-        'import fs from "node:fs"; const data = JSON.parse(fs.readFileSync(0, "utf-8"));\n'
-    )
-    done = subprocess.run(
-        ["node", "--input-type=module", "-e", head + script],
-        input=json.dumps(data).encode(),
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    return json.loads(done.stdout)
 
 
 def tokenizer_json(name):
