@@ -2,8 +2,9 @@
 
 MODEL is a .tflite file of `keras-bert export` (timed in its runtime, without tokenizer), or an .onnx file with the
 usual inputs (input_ids, attention_mask, token_type_ids), timed in every one of ONNX Runtime and OpenVINO that is
-installed. Each runs in a process of its own; the calls of all are interleaved in turns, so that a drift of the machine
-meets all of them. The first MODEL is what the others are held against.
+installed. A .tflite file of fixed lengths runs the smallest that fits. Each runs in a process of its own; the calls of
+all are interleaved in turns, so that a drift of the machine meets all of them. Cold start ends with the first answer,
+to a text of the shortest length. The first MODEL is what the others are held against.
 
 example:
   keras-bert benchmark model.tflite peer_int8.onnx --length 20 128 --threads 1 -o benchmark.json --picture benchmark.png
@@ -12,12 +13,14 @@ example:
 from __future__ import annotations
 
 import argparse
+import contextlib
 import importlib.util
 import json
 import os
 import pathlib
 import subprocess
 import sys
+import tempfile
 from typing import Any
 
 from keras_bert.errors import KerasBertError, MissingExtraError
@@ -101,8 +104,10 @@ def measure(
         KerasBertError: a runtime failed; its last line is in the message.
     """
     rounds = min(ROUNDS, runs)
-    workers = [_Worker(path, runtime, threads) for path, runtime in contestants]
+    workers: list[_Worker] = []
     try:
+        for path, runtime in contestants:
+            workers.append(_Worker(path, runtime, threads, min(lengths)))
         times: list[list[list[float]]] = [[[] for _ in lengths] for _ in workers]
         for index, length in enumerate(lengths):
             for _ in range(rounds):
@@ -161,32 +166,40 @@ def draw(rows: list[dict[str, Any]], path: pathlib.Path) -> None:
 class _Worker:
     """A process with one file open in one runtime. `cold_start`: seconds from its first import to its first answer."""
 
-    def __init__(self, path: pathlib.Path, runtime: str, threads: int) -> None:
+    def __init__(self, path: pathlib.Path, runtime: str, threads: int, first_length: int) -> None:
         self.name = f"{path} in {runtime}"
         script = pathlib.Path(__file__).with_name("benchmark_worker.py")
+        # A file, not a pipe: nobody reads it before the end, and a runtime that logs would wait for one.
+        self._errors = tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace")  # noqa: SIM115 (until `close`)
         self.process = subprocess.Popen(
-            [sys.executable, str(script), runtime, str(path), str(threads)],
+            [sys.executable, str(script), runtime, str(path), str(threads), str(first_length)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            stderr=self._errors,
             text=True,
         )
         self.cold_start = float(self._answer()["cold_start"])
 
     def ask(self, request: dict[str, int]) -> dict[str, Any]:
         assert self.process.stdin
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
+        # A worker that has died, while another had its turn maybe, has closed its end; `_answer` says what it died of.
+        with contextlib.suppress(BrokenPipeError):
+            self.process.stdin.write(json.dumps(request) + "\n")
+            self.process.stdin.flush()
         return self._answer()
 
     def _answer(self) -> dict[str, Any]:
         assert self.process.stdout
         line = self.process.stdout.readline()
         if not line:
-            message = (self.process.communicate()[1].strip().splitlines() or ["no message"])[-1]
+            status = self.process.wait()
+            self._errors.seek(0)
+            lines = self._errors.read().strip().splitlines()
+            message = f"killed by signal {-status}" if status < 0 else lines[-1] if lines else f"exit status {status}"
             raise KerasBertError(f"{self.name} failed: {message[:300]}")
         return json.loads(line)
 
     def close(self) -> None:
         self.process.kill()
         self.process.communicate()
+        self._errors.close()

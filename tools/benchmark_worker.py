@@ -1,7 +1,8 @@
-"""One model file in one runtime, in a process of its own: `python benchmark_worker.py RUNTIME FILE THREADS`.
+"""One model file in one runtime, in a process of its own: `python benchmark_worker.py RUNTIME FILE THREADS LENGTH`.
 
-Answers requests (one JSON a line: `length` in tokens, `runs`) with the seconds of each run and the peak memory. It
-imports nothing but the runtime and numpy, so that cold start and memory are the runtime's.
+The first answer, which ends the cold start, is to LENGTH tokens. Answers requests (one JSON a line: `length` in tokens,
+`runs`) with the seconds of each run and the peak memory. It imports nothing but the runtime and numpy, so that cold
+start and memory are the runtime's.
 """
 
 from __future__ import annotations
@@ -17,8 +18,7 @@ RUNTIMES = {
     ".tflite": {"litert": "ai_edge_litert"},
     ".onnx": {"onnxruntime": "onnxruntime", "openvino": "openvino"},
 }
-_TOKEN = 100  # any id that every vocabulary has
-_FIRST_LENGTH = 20
+_TOKEN = 4  # any id that every vocabulary has
 
 Call = Callable[[], Any]
 
@@ -31,31 +31,52 @@ def summary(tokens: int, seconds: Sequence[float]) -> dict[str, float]:
 
 
 def open_litert(path: str, threads: int) -> Callable[[int], Call]:
-    """A .tflite file: its first signature, resized where its length is dynamic."""
-    import numpy as np
+    """A .tflite file: its signature of dynamic length, resized, or the smallest of its fixed lengths that fits."""
     from ai_edge_litert.interpreter import Interpreter
 
     interpreter = Interpreter(model_path=path, num_threads=threads)
     details = interpreter.get_input_details()
-    dynamic = all(-1 in one["shape_signature"] for one in details)
+    return (_any_length if all(-1 in one["shape_signature"] for one in details) else _fixed_lengths)(interpreter)
+
+
+def _any_length(interpreter: Any) -> Callable[[int], Call]:
+    details = interpreter.get_input_details()
 
     def prepare(length: int) -> Call:
-        fixed = int(details[0]["shape"][1])
-        if not dynamic and length > fixed:
-            raise ValueError(f"the file has a fixed length of {fixed} tokens, and {length} were asked for")
         for one in details:
-            shape = [1, length] if dynamic else one["shape"].tolist()
-            if dynamic:
-                interpreter.resize_tensor_input(one["index"], shape)
+            interpreter.resize_tensor_input(one["index"], [1, length])
         interpreter.allocate_tensors()
         for one in details:
             name = one["name"].rpartition(":")[0] or one["name"]
-            value = np.zeros([1, length] if dynamic else one["shape"], np.int32)
-            value[:, :length] = 0 if "segment" in name else 1 if "mask" in name else _TOKEN
-            interpreter.set_tensor(one["index"], value)
+            interpreter.set_tensor(one["index"], _litert_input(name, length, length))
         return interpreter.invoke
 
     return prepare
+
+
+def _fixed_lengths(interpreter: Any) -> Callable[[int], Call]:
+    runners = [interpreter.get_signature_runner(key) for key in interpreter.get_signature_list()]
+    shapes = [{name: one["shape"].tolist() for name, one in runner.get_input_details().items()} for runner in runners]
+    by_size = sorted((next(iter(inputs.values()))[1], index) for index, inputs in enumerate(shapes))
+
+    def prepare(length: int) -> Call:
+        fitting = [(size, index) for size, index in by_size if length <= size]
+        if not fitting:
+            raise ValueError(f"the file has fixed lengths up to {by_size[-1][0]} tokens, and {length} were asked for")
+        size, index = fitting[0]
+        feed = {name: _litert_input(name, length, size) for name in shapes[index]}
+        return lambda: runners[index](**feed)
+
+    return prepare
+
+
+def _litert_input(name: str, length: int, size: int) -> Any:
+    """int32 [1, size] for an input by its name: `length` token ids, the rest padding; a mask; segments of zeros."""
+    import numpy as np
+
+    value = np.zeros((1, size), np.int32)
+    value[:, :length] = 0 if "segment" in name else 1 if "mask" in name else _TOKEN
+    return value
 
 
 def open_onnxruntime(path: str, threads: int) -> Callable[[int], Call]:
@@ -113,12 +134,12 @@ def _peak_bytes() -> int | None:
 
 def main() -> None:
     """Serve until standard input ends."""
-    runtime, path, threads = sys.argv[1:]
+    runtime, path, threads, first_length = sys.argv[1:]
     began = time.perf_counter()
     prepare = {"litert": open_litert, "onnxruntime": open_onnxruntime, "openvino": open_openvino}[runtime](
         path, int(threads)
     )
-    prepare(_FIRST_LENGTH)()
+    prepare(int(first_length))()
     print(json.dumps({"cold_start": time.perf_counter() - began}), flush=True)
     length, call = 0, None
     for line in sys.stdin:

@@ -28,14 +28,14 @@ UTF8_NAME_FLAG = 0x800
 
 
 def read_members(path, limits):
-    """Verified members of the archive at the end of the file at `path`.
+    """Verified members of the archive at the end of the file at `path`, and the file's digest.
 
     Args:
       path: the exported file.
       limits: member name -> largest size in bytes that is read. Other members are left alone.
 
     Returns:
-      Member name -> bytes, for those names that the archive holds.
+      ({member name: bytes} for those names that the archive holds, the digest that the file ends with as text).
 
     Raises:
       EdgeError: the file cannot be read, is no TFLite model, was not written by the exporter, is cut short or altered,
@@ -46,21 +46,14 @@ def read_members(path, limits):
     try:
         with open(path, "rb", buffering=0) as stream:
             size = os.fstat(stream.fileno()).st_size
-            end = _verify(stream, size, path)
-            return _read_archive(stream, end, path, limits)
+            end, digest = _verify(stream, size, path)
+            return _read_archive(stream, end, path, limits), digest
     except OSError as error:
         raise EdgeError(f"{path} cannot be read: {error.strerror}") from error
 
 
-def file_digest(path):
-    """The digest that the file at `path` ends with, as text; the file has been verified before."""
-    with open(path, "rb") as stream:
-        stream.seek(-64, os.SEEK_END)
-        return stream.read().decode("ascii")
-
-
 def _verify(stream, size, path):
-    """Checks identifier and digest; returns the offset of the zip's end record."""
+    """Checks identifier and digest; returns the offset of the zip's end record, and the digest."""
     if stream.read(8)[4:] != IDENTIFIER:
         raise EdgeError(f"{path} is not a TFLite model: it has no TFL3 identifier")
     comment_at = size - COMMENT_LENGTH
@@ -86,7 +79,7 @@ def _verify(stream, size, path):
     # Compared as bytes: a flipped bit that turns a hex digit into upper case is a flipped bit too.
     if tail[-64:] != digest.hexdigest().encode():
         raise EdgeError(f"{path} is damaged: its bytes do not match the digest at its end; copy or export it again")
-    return end
+    return end, digest.hexdigest()
 
 
 def _read_archive(stream, end, path, limits):
@@ -158,7 +151,9 @@ def _read_exactly(stream, count, path):
 
 
 def _show(name):
-    return name.decode("utf-8", "backslashreplace")
+    """A member's name as text; what would break a message's one line, or act on a terminal, as escapes."""
+    text = name.decode("utf-8", "backslashreplace")
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
 
 
 def _malformed(path, reason):

@@ -35,16 +35,20 @@ class BatchModel:
         """Notes where the model is.
 
         Raises:
-          EdgeError: there is no model at the root that the manifest states. A runtime that does not look, as
-            tflite-runtime 2.14, would read memory that is not the file's.
+          EdgeError: the file can no longer be read, or there is no model at the root that the manifest states. A
+            runtime that does not look, as tflite-runtime 2.14, would read memory that is not the file's.
         """
-        if not _is_model_root(path, manifest.model_size, manifest.batch["root"]):
+        try:
+            self._file = _identity(path)
+            is_model = _is_model_root(path, manifest.model_size, manifest.batch["root"])
+        except OSError as error:
+            raise EdgeError(f"{path} cannot be read: {error.strerror}") from error
+        if not is_model:
             raise EdgeError(f"config.json in {path}: batch names the root {manifest.batch['root']}, where no model is")
         self.size = manifest.batch["size"]
         self._path = path
         self._manifest = manifest
         self._threads = threads
-        self._file = _identity(path)
         self._content = None
 
     def open(self, workers):
@@ -53,15 +57,25 @@ class BatchModel:
         Raises:
           EdgeError: the runtime cannot run the model.
         """
-        size = self._manifest.model_size
         try:
-            if self._content is None:
-                require_memory(self._path, size, workers + 1)
-                if _identity(self._path) != self._file:
-                    return None
-                self._content = _read(self._path, size, self._manifest.batch["root"])
-        except (EdgeError, OSError, MemoryError):
+            if self._content is None and not self._read_content(workers):
+                return None
+            return self._open()
+        except MemoryError:
+            self._content = None
             return None
+
+    def _read_content(self, workers):
+        try:
+            require_memory(self._path, self._manifest.model_size, workers + 1)
+            if _identity(self._path) != self._file:
+                return False
+            self._content = _read(self._path, self._manifest.model_size, self._manifest.batch["root"])
+        except (EdgeError, OSError):
+            return False
+        return True
+
+    def _open(self):
         distribution, interpreter = open_interpreter(self._path, self._threads, self._content)
         try:
             signature = read_signature(interpreter, SIGNATURE, self._path)

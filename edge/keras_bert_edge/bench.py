@@ -11,6 +11,7 @@ import time
 from . import profile
 from .errors import EdgeError
 from .model import load
+from .signature import smallest_that_fits
 from .tasks.masked_lm import MASK_TOKENS
 
 DEFAULT_LENGTHS = (16, 32, 64, 128)
@@ -55,7 +56,8 @@ def measure(path, lengths=None, threads=1, runs=200, cold_starts=5, with_profile
       threads: threads that one call may use.
       runs: timed calls for each length.
       cold_starts: fresh processes of each kind.
-      with_profile: add `profile`, the time by operator for each length (`keras_bert_edge.profile`).
+      with_profile: add `profile`, the time by operator for each length, or each of the fixed lengths that serve them
+        (`keras_bert_edge.profile`).
 
     Raises:
       EdgeError: the file cannot be run, or a length is beyond the model.
@@ -81,9 +83,12 @@ def measure(path, lengths=None, threads=1, runs=200, cold_starts=5, with_profile
         "cold_start": _cold_start(path, threads, cold_starts, *_text_of(model, 8)),
     }
     if with_profile:
-        first = next(iter(model.manifest.signatures.values()))
-        sizes = [row["tokens"] for row in rows] if first is None else [first]
-        report["profile"] = [profile.profile(path, model.manifest.model_size, first, size, threads) for size in sizes]
+        manifest, tokens = model.manifest, [row["tokens"] for row in rows]
+        # Lengths that one signature runs are one profile.
+        sizes = dict.fromkeys(smallest_that_fits(manifest.signatures, length)[1] or length for length in tokens)
+        report["profile"] = [
+            profile.profile(path, manifest.model_size, manifest.signatures, size, threads) for size in sizes
+        ]
     return report
 
 

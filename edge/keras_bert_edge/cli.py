@@ -1,13 +1,12 @@
 """The command `keras-bert-edge`: run, search, info, bench."""
 
 import argparse
-import contextlib
-import io
 import json
 import os
 import sys
 
 from .errors import EdgeError
+from .streams import input_is_terminal, input_lines, open_output, quiet, silence_output
 from .version import __version__
 
 EXAMPLES = """examples:
@@ -25,18 +24,26 @@ def main(arguments=None):
     """Runs one command; returns the exit status: 0, 2 after a message on standard error, 130 or 141 after a signal."""
     args = _parser().parse_args(arguments)
     try:
+        open_output()
         args.command(args)
         sys.stdout.flush()
         return 0
     except EdgeError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+        return _fail(error)
     except KeyboardInterrupt:
         return 130
-    except BrokenPipeError:
-        # The reader has gone. Python flushes standard output once more at exit; let that go nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # the reader has gone
+        silence_output()
         return 141
+    except OSError as error:  # a full disk behind standard output, a standard input that cannot be read
+        silence_output()
+        return _fail(f"{error.filename or 'standard input or output'}: {error.strerror or error}")
+
+
+def _fail(message):
+    if sys.stderr is not None:
+        print(f"error: {message}", file=sys.stderr)
+    return 2
 
 
 def _parser():
@@ -102,20 +109,17 @@ def _parser():
 def _run(args):
     from .model import load
 
-    with _quiet():
+    with quiet():
         model = load(args.model, threads=args.threads)
     names = ("top_k", "n_best", "max_answer_length", "null_threshold")
     options = {name: getattr(args, name) for name in names if getattr(args, name) is not None}
-    # What a terminal or locale cannot show must not stop the answers.
-    _as_text(sys.stdout, errors="replace")
     if args.text is not None:
         _print(model, model(args.text, args.pair, **options), args.json)
         return
-    _as_text(sys.stdin, errors="replace", newline="\n")
-    if sys.stdin.isatty():
+    if input_is_terminal():
         print("one text a line; Ctrl-D ends", file=sys.stderr)
-    for number, line in enumerate(sys.stdin, 1):
-        text, pair = line.rstrip("\r\n"), args.pair
+    for number, text in enumerate(input_lines(), 1):
+        pair = args.pair
         if pair is None and model.reads_pairs and "\t" in text:
             text, pair = text.split("\t", 1)
         try:
@@ -129,7 +133,7 @@ def _search(args):
     from .model import load
     from .search import build_index, load_index, save_index, search
 
-    with _quiet():
+    with quiet():
         model = load(args.model, threads=args.threads, workers=args.workers, task="sentence_embedding")
     if args.texts is not None:
         index = build_index(model, _lines_of(args.texts))
@@ -137,8 +141,6 @@ def _search(args):
         print(f"{args.index}: {len(index.texts)} texts", file=sys.stderr)
     else:
         index = load_index(args.index)
-    _as_text(sys.stdout, errors="replace")
-    _as_text(sys.stdin, errors="replace", newline="\n")
     for query in (args.query,) if args.query is not None else _queries(args):
         hits = search(model, index, query, args.top_k)
         if args.json:
@@ -149,10 +151,9 @@ def _search(args):
 
 
 def _queries(args):
-    """Lines of standard input; none where only the index was asked for at a terminal."""
-    if args.texts is None or not sys.stdin.isatty():
-        for line in sys.stdin:
-            yield line.rstrip("\r\n")
+    """Lines of standard input; none where only the index was asked for, at a terminal or without any input."""
+    only_index = args.texts is not None and (sys.stdin is None or input_is_terminal())
+    return () if only_index else input_lines()
 
 
 def _lines_of(path):
@@ -161,12 +162,6 @@ def _lines_of(path):
             return [line.rstrip("\r\n") for line in stream if line.strip()]
     except OSError as error:
         raise EdgeError(f"{path} cannot be read: {error.strerror}") from error
-
-
-def _as_text(stream, **settings):
-    """UTF-8 whatever the locale; a stream that something else put in place of Python's own is left as it is."""
-    if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(encoding="utf-8", **settings)
 
 
 def _print(model, result, as_json):
@@ -210,7 +205,7 @@ def _info(args):
 def _bench(args):
     from . import bench
 
-    with _quiet():
+    with quiet():
         report = bench.measure(args.model, args.length, args.threads, args.runs, with_profile=args.profile)
     print(json.dumps(report) if args.json else bench.table(report))
 
@@ -222,18 +217,3 @@ def _plain(value):
     if isinstance(value, (tuple, list)):
         return [_plain(item) for item in value]
     return value.tolist() if hasattr(value, "tolist") else value
-
-
-@contextlib.contextmanager
-def _quiet():
-    """Hides what the runtime's native code writes to standard error while it opens a model ("INFO: Created ...")."""
-    sys.stderr.flush()
-    saved = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
-    try:
-        yield
-    finally:
-        os.dup2(saved, 2)
-        os.close(saved)
-        os.close(nowhere)

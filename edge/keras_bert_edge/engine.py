@@ -101,8 +101,9 @@ class Engine:
           Output name -> float array with a leading axis of 1; arrays of their own, that later calls leave alone.
 
         Raises:
-          EdgeError: the runtime failed, or the outputs are not finite.
+          EdgeError: no tokens or more than the model reads, the runtime failed, or the outputs are not finite.
         """
+        self._require_length(token_ids)
         call = self._free.get()
         try:
             outputs = call(token_ids, segment_ids)
@@ -121,6 +122,8 @@ class Engine:
         Raises:
           EdgeError: as `run`.
         """
+        for token_ids, _ in rows:
+            self._require_length(token_ids)
         call = self._free.get()
         try:
             if call.batch is None and self.batch_size is not None:
@@ -143,6 +146,10 @@ class Engine:
             elif self._known_answer is not None:
                 self._check(lambda *known: opened([known] * opened.size))
             call.batch = opened
+
+    def _require_length(self, token_ids):
+        if not 1 <= len(token_ids) <= self.max_length:
+            raise EdgeError(f"{self._path} reads texts of 1 to {self.max_length} tokens, not of {len(token_ids)}")
 
     def _finite(self, outputs):
         for name, value in outputs.items():

@@ -29,20 +29,24 @@ def answer_list(items, alone, task, engine):
     """
     order = sorted(range(len(items)), key=lambda index: _characters(items[index]))
     results = [None] * len(items)
-    batched = task.ONE_RUN and engine.batch_size is not None
+
+    def together():
+        """Texts of one run. The engine gives up its model for lists where it cannot be opened, maybe half-way."""
+        return engine.batch_size if task.ONE_RUN else None
 
     def answer(indices):
-        if batched:
-            answers = _answer_together([items[index] for index in indices], task, engine)
-        else:
+        size = together()
+        if size is None:
             answers = (alone(items[index]) for index in indices)
+        else:
+            answers = _answer_together([items[index] for index in indices], task, engine, size)
         for index, result in zip(indices, answers):
             results[index] = result
 
     workers = min(engine.workers, len(items))
     chunk = LARGEST_CHUNK
     if workers > 1:
-        chunk = max(1, min(BATCHED_CHUNK if batched else CHUNK, len(items) // workers))
+        chunk = max(1, min(CHUNK if together() is None else BATCHED_CHUNK, len(items) // workers))
     parts = [order[at : at + chunk] for at in range(0, len(order), chunk)]
     if workers < 2:
         for part in parts:
@@ -67,8 +71,7 @@ def as_pair(item):
     return item
 
 
-def _answer_together(items, task, engine):
-    size = engine.batch_size
+def _answer_together(items, task, engine, size):
     encodings = [task.encode(*as_pair(item)) for item in items]
     rows = [engine.row(encoding) for encoding in encodings]
     answers = [None] * len(items)

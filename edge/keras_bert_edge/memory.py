@@ -1,11 +1,28 @@
 """Whether a model can fit before anything of it is allocated, as far as the system tells (Linux; elsewhere unknown)."""
 
+from typing import NamedTuple
+
 from .errors import EdgeError
 
 # Beside the weights that it packs, the runtime needs its libraries, activations and the tokenizer.
 RUNTIME_BYTES = 16 << 20
 
+# Where the kernel shows control groups, and which of them this process is in.
 CGROUP = "/sys/fs/cgroup"
+MEMBERSHIP = "/proc/self/cgroup"
+
+
+class GroupFiles(NamedTuple):
+    """The files of a control group: its limit, what it uses, and the line of memory.stat for the cache that it may give
+    up (https://docs.kernel.org/admin-guide/cgroup-v2.html, .../cgroup-v1/memory.html)."""
+
+    limit: str
+    used: str
+    cache: str
+
+
+VERSION_2 = GroupFiles("memory.max", "memory.current", "inactive_file")
+VERSION_1 = GroupFiles("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
 
 
 def require_memory(path, model_size, workers):
@@ -40,11 +57,35 @@ def _available_in_process():
 
 
 def _available_in_group():
-    limit, used = _number(f"{CGROUP}/memory.max"), _number(f"{CGROUP}/memory.current")
+    """The least that any of the process's control groups, or of those that they are in, leaves."""
+    left = [_left_in_group(folder, files) for folder, files in _groups()]
+    return min((size for size in left if size is not None), default=None)
+
+
+def _groups():
+    """(folder, its files) of the process's groups and of all above, up to the root of what is mounted here.
+
+    In a container the path may be the host's and lead nowhere; the root is then the container's own group.
+    """
+    for line in _lines(MEMBERSHIP) or ["0::/"]:
+        number, controllers, path = [*line.rstrip("\n").split(":", 2), "", ""][:3]
+        if number == "0":
+            root, files = CGROUP, VERSION_2
+        elif "memory" in controllers.split(","):
+            root, files = f"{CGROUP}/memory", VERSION_1
+        else:
+            continue
+        parts = [part for part in path.split("/") if part]
+        for depth in range(len(parts), -1, -1):
+            yield "/".join([root, *parts[:depth]]), files
+
+
+def _left_in_group(folder, files):
+    limit, used = _number(f"{folder}/{files.limit}"), _number(f"{folder}/{files.used}")
     if limit is None or used is None:
         return None
     # The group's file cache counts as used and is given up where memory is short.
-    return limit - used + (_field(f"{CGROUP}/memory.stat", "inactive_file", 1) or 0)
+    return limit - used + (_field(f"{folder}/memory.stat", files.cache, 1) or 0)
 
 
 def _number(path):
@@ -57,7 +98,14 @@ def _number(path):
 
 def _field(path, name, unit):
     try:
-        with open(path) as stream:
-            return next((unit * int(line.split()[1]) for line in stream if line.startswith(name)), None)
-    except (OSError, ValueError, IndexError):
+        return next((unit * int(line.split()[1]) for line in _lines(path) if line.startswith(name)), None)
+    except (ValueError, IndexError):
         return None
+
+
+def _lines(path):
+    try:
+        with open(path) as stream:
+            return stream.readlines()
+    except (OSError, ValueError):
+        return []

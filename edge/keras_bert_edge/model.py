@@ -20,6 +20,7 @@ class Model:
 
     Attributes:
       path: the file.
+      digest: of the file as it was loaded, which tells it from every other: SHA-256 as 64 hex digits.
       manifest: the checked facts of the file (`keras_bert_edge.manifest.Manifest`).
       task: "sequence_classification", "token_classification", "question_answering", "sentence_embedding" or
         "masked_lm".
@@ -31,8 +32,9 @@ class Model:
       tokenizer: text -> token ids.
     """
 
-    def __init__(self, path, manifest, engine, tokenizer):
+    def __init__(self, path, digest, manifest, engine, tokenizer):
         self.path = path
+        self.digest = digest
         self.manifest = manifest
         self.task = manifest.task
         self.labels = manifest.labels
@@ -83,11 +85,16 @@ def inspect(path):
     Raises:
       EdgeError: as `load`, but for the task and the runtime.
     """
-    members = read_members(path, MEMBER_LIMITS)
+    manifest, members, _ = _read(path)
+    return manifest, members
+
+
+def _read(path):
+    members, digest = read_members(path, MEMBER_LIMITS)
     for name in MEMBER_LIMITS:
         if name not in members:
             raise EdgeError(f"{path} has no {name} in its archive: it was not exported by keras-bert")
-    return parse_manifest(members["config.json"], path), members
+    return parse_manifest(members["config.json"], path), members, digest
 
 
 def load(path, *, threads=1, workers=1, task=None):
@@ -111,7 +118,14 @@ def load(path, *, threads=1, workers=1, task=None):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_THREADS:
             raise EdgeError(f"{name} must be an integer from 1 to {MAX_THREADS}, not {value!r}")
     path = os.fspath(path)
-    manifest, members = inspect(path)
+    try:
+        return _load(path, threads, workers, task)
+    except MemoryError as error:
+        raise EdgeError(f"{path} cannot be opened: there is too little memory for it") from error
+
+
+def _load(path, threads, workers, task):
+    manifest, members, digest = _read(path)
     if task is not None and task != manifest.task:
         raise EdgeError(f"{path} holds a model for {manifest.task}, and {task} was expected")
     require_memory(path, manifest.model_size, workers)
@@ -121,4 +135,4 @@ def load(path, *, threads=1, workers=1, task=None):
         "question_answering",
     )  # these two read long texts by windows
     tokenizer = TextTokenizer(members["tokenizer.json"], engine.max_length, truncate, path)
-    return Model(path, manifest, engine, tokenizer)
+    return Model(path, digest, manifest, engine, tokenizer)

@@ -12,18 +12,18 @@ import statistics
 import time
 
 from .errors import EdgeError
-from .signature import INPUT_ROLES
+from .signature import INPUT_ROLES, smallest_that_fits
 
 ROUNDS = 7
 SECONDS_A_ROUND = 0.004
 
 
-def profile(path, model_size, signature_length, length, threads=1):
+def profile(path, model_size, signatures, length, threads=1):
     """Seconds by operator for one text.
 
     Args:
       path: the exported file; model_size: bytes of its FlatBuffer.
-      signature_length: the first signature's length, None for a dynamic one.
+      signatures: name -> length, None for a dynamic one; the smallest that fits is taken apart.
       length: tokens.
       threads: threads that a call may use.
 
@@ -43,17 +43,19 @@ def profile(path, model_size, signature_length, length, threads=1):
     with open(path, "rb") as stream:
         content = stream.read(model_size)
     tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(content, 0))
-    tokens = length if signature_length is None else signature_length
+    key, fixed = smallest_that_fits(signatures, length)
+    tokens = length if fixed is None else fixed
+    content, roles = _graph_of(tree, key, content)
     # Without a delegate every tensor's shape is known after allocation.
     plain = Interpreter(
         model_content=content, experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     )
-    _prepare(plain, tokens, signature_length is None, np)
+    _prepare(plain, roles, tokens, fixed is None, np)
     shapes = {details["index"]: details["shape"].tolist() for details in plain.get_tensor_details()}
     del plain
 
     whole = Interpreter(model_content=content, num_threads=threads)
-    _prepare(whole, tokens, signature_length is None, np)
+    _prepare(whole, roles, tokens, fixed is None, np)
     parts = collections.defaultdict(list)
     for operator in tree.subgraphs[0].operators:
         parts[_kind(tree, operator, shapes)].append(operator)
@@ -89,15 +91,34 @@ def table(result):
     return "\n".join(lines)
 
 
-def _prepare(interpreter, tokens, resize, np):
+def _graph_of(tree, key, content):
+    """A FlatBuffer whose first graph is that of the signature `key`, as is the tree's then, and the inputs' roles.
+
+    Interpreters tell the tensors of the first graph alone.
+    """
+    signature = next(one for one in tree.signatureDefs if one.signatureKey.decode() == key)
+    if signature.subgraphIndex:
+        tree.subgraphs, tree.signatureDefs = [tree.subgraphs[signature.subgraphIndex]], None
+        content = _packed(tree)
+    return content, {int(one.tensorIndex): INPUT_ROLES[one.name.decode()] for one in signature.inputs}
+
+
+def _packed(tree):
+    import flatbuffers
+
+    builder = flatbuffers.Builder(1 << 16)
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _prepare(interpreter, roles, tokens, resize, np):
     """Sizes and fills the inputs: token ids that every vocabulary has, one segment, nothing masked."""
     details = interpreter.get_input_details()
     for one in details if resize else ():
         interpreter.resize_tensor_input(one["index"], (1, tokens))
     interpreter.allocate_tensors()
     for one in details:
-        role = INPUT_ROLES[one["name"]]
-        interpreter.set_tensor(one["index"], np.full((1, tokens), role != "segment_ids", np.int32))
+        interpreter.set_tensor(one["index"], np.full((1, tokens), roles[one["index"]] != "segment_ids", np.int32))
 
 
 def _kind(tree, operator, shapes):
@@ -110,8 +131,6 @@ def _kind(tree, operator, shapes):
 
 def _alone(tree, operator, shapes, threads, schema, interpreter_class, np):
     """An interpreter for a model of this one operator, its inputs filled; of a lone RESHAPE where it is None."""
-    import flatbuffers
-
     source, model, graph = tree.subgraphs[0], schema.ModelT(), schema.SubGraphT()
     model.version, model.buffers, model.subgraphs = 3, [schema.BufferT()], [graph]
     graph.tensors, graph.inputs, graph.outputs = [], [], []
@@ -145,9 +164,7 @@ def _alone(tree, operator, shapes, threads, schema, interpreter_class, np):
     alone.builtinOptions, alone.builtinOptionsType = operator.builtinOptions, operator.builtinOptionsType
     graph.outputs, graph.operators = list(alone.outputs), [alone]
     model.operatorCodes = [tree.operatorCodes[operator.opcodeIndex]]
-    builder = flatbuffers.Builder(1 << 16)
-    builder.Finish(model.Pack(builder), b"TFL3")
-    interpreter = interpreter_class(model_content=bytes(builder.Output()), num_threads=threads)
+    interpreter = interpreter_class(model_content=_packed(model), num_threads=threads)
     interpreter.allocate_tensors()
     draw = np.random.RandomState(0)
     for one in interpreter.get_input_details():

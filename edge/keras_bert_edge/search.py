@@ -5,19 +5,23 @@ UTF-8 bytes with their `ends`; `model`, the digest of the model file that made i
 """
 
 import contextlib
+import math
 import os
-import tempfile
+import secrets
 import zipfile
 from typing import NamedTuple
 
 import numpy as np
 
-from .archive import file_digest
 from .errors import EdgeError
+from .tasks.checks import require_counts
 from .tasks.ranking import highest
 
 MEMBERS = ("vectors", "texts", "ends", "model")
 MAX_INDEX_BYTES = 4 << 30
+
+# Of a zip entry's flags.
+ENCRYPTED = 1
 
 
 class Hit(NamedTuple):
@@ -43,10 +47,9 @@ class Index:
           vector: float array [size], of any length but 0.
 
         Raises:
-          EdgeError: top_k below 1, or a vector of another size.
+          EdgeError: top_k is no integer of at least 1, or a vector of another size.
         """
-        if top_k < 1:
-            raise EdgeError(f"top_k must be at least 1, not {top_k}")
+        require_counts(top_k=top_k)
         if vector.shape != self.vectors.shape[1:]:
             raise EdgeError(f"the index has vectors of {self.vectors.shape[1]} numbers, and one of {vector.size} came")
         similarities = self.vectors @ _unit(vector)
@@ -64,7 +67,7 @@ def build_index(model, texts):
     if not texts:
         raise EdgeError("there are no texts to search in")
     vectors = np.stack([result.vector for result in model(texts)])
-    return Index(_unit(vectors), texts, file_digest(model.path))
+    return Index(_unit(vectors), texts, model.digest)
 
 
 def search(model, index, query, top_k=5):
@@ -74,7 +77,7 @@ def search(model, index, query, top_k=5):
       EdgeError: the index was made by another model file.
     """
     _require_embeddings(model)
-    if index.model != file_digest(model.path):
+    if index.model != model.digest:
         raise EdgeError(f"the index was made by another model file than {model.path}: embed the texts again")
     return index.search(model(query).vector, top_k)
 
@@ -93,10 +96,11 @@ def save_index(index, path):
         "model": np.frombuffer(index.model.encode(), np.uint8),
     }
     path = os.fspath(path)
+    # Not by `tempfile`, whose files are for their owner alone: the index has the mode that any new file gets.
+    temporary = f"{path}.{secrets.token_hex(4)}.tmp"
     try:
-        handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.path.abspath(path)), suffix=".tmp")
         try:
-            with os.fdopen(handle, "wb") as stream:
+            with open(temporary, "xb") as stream:
                 np.savez(stream, **arrays)
             os.replace(temporary, path)
         except BaseException:
@@ -121,15 +125,16 @@ def load_index(path):
             if sorted(sizes) != sorted(f"{name}.npy" for name in MEMBERS) or len(entries) != len(MEMBERS):
                 raise EdgeError(f"{path} is no index of keras-bert-edge search")
             # Stored members alone: a compressed one could grow beyond all measure.
-            if any(entry.compress_type for entry in entries) or sum(sizes.values()) > MAX_INDEX_BYTES:
-                raise EdgeError(f"{path} is no index of keras-bert-edge search: compressed, or larger than 4 GiB")
-        with np.load(path, allow_pickle=False) as stored:
-            vectors, texts, ends, model = (stored[name] for name in MEMBERS)
+            if any(entry.compress_type or entry.flag_bits & ENCRYPTED for entry in entries):
+                raise EdgeError(f"{path} is no index of keras-bert-edge search: it is compressed or encrypted")
+            if sum(sizes.values()) > min(MAX_INDEX_BYTES, os.path.getsize(path)):
+                raise EdgeError(f"{path} is no index of keras-bert-edge search: cut short, or larger than 4 GiB")
+            vectors, texts, ends, model = (_read_array(archive, f"{name}.npy") for name in MEMBERS)
     except EdgeError:
         raise
     except OSError as error:
         raise EdgeError(f"{path} cannot be read: {error.strerror or error}") from error
-    except (ValueError, KeyError, EOFError, SyntaxError, NotImplementedError, zipfile.BadZipFile) as error:
+    except Exception as error:  # what zipfile and numpy raise for damage has no common class: RuntimeError, TokenError
         raise EdgeError(f"{path} is no index of keras-bert-edge search, or damaged: {error}") from error
     good = (
         (vectors.dtype, vectors.ndim) == (np.float32, 2)
@@ -149,6 +154,19 @@ def load_index(path):
         return Index(vectors, strings, model.tobytes().decode("ascii"))
     except UnicodeDecodeError as error:
         raise EdgeError(f"{path} is damaged: its texts are not UTF-8") from error
+
+
+def _read_array(archive, name):
+    """The array of a member, whose header must agree with the member's size before anything is allocated for it."""
+    size = archive.getinfo(name).file_size
+    with archive.open(name) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"{name} has the format {version}, and (1, 0) was expected")
+        shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
+        if fortran_order or dtype.hasobject or math.prod(shape) * dtype.itemsize != size - stream.tell():
+            raise ValueError(f"{name} holds something else than its header says")
+        return np.frombuffer(stream.read(), dtype).reshape(shape)
 
 
 def _require_embeddings(model):

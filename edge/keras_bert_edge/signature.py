@@ -25,6 +25,16 @@ class Signature(NamedTuple):
     output_widths: dict[str, int]
 
 
+def smallest_that_fits(signatures, length):
+    """(name, its length) of the signature that runs a text of `length` tokens; None is the length of one for any.
+
+    Args:
+      signatures: name -> length or None, as in config.json; one of them fits.
+    """
+    fitting = (item for item in signatures.items() if item[1] is None or length <= item[1])
+    return min(fitting, key=lambda item: item[1] or 0)
+
+
 def read_signature(interpreter, key, path):
     """The Signature called `key`, as plain data: a runner that stays alive forbids resizing the inputs."""
     present = interpreter.get_signature_list()

@@ -4,20 +4,26 @@ const $ = (id) => document.getElementById(id);
 const element = (name, className, text = "") => Object.assign(document.createElement(name), { className, textContent: text });
 
 let answerer = null;
-let latest = 0;
+let picked = 0; // files so far
+let latest = 0; // texts so far; answers to an older one come too late
 
 async function pick(file) {
+  const number = ++picked;
+  answerer?.close();
   answerer = null;
   latest++;
   $("result").replaceChildren();
   $("latency").textContent = "";
   $("status").textContent = `opening ${file.name} ...`;
+  let opened;
   try {
-    answerer = await open(new Uint8Array(await file.arrayBuffer()));
+    opened = await open(new Uint8Array(await file.arrayBuffer()));
   } catch (error) {
-    $("status").textContent = `error: ${error.message}`;
+    if (number === picked) $("status").textContent = `error: ${error.message}`;
     return;
   }
+  if (number !== picked) return opened.close(); // another file was picked meanwhile
+  answerer = opened;
   const { task, recipe, labels } = answerer.config;
   const counted = labels.length ? `, ${labels.length} labels` : "";
   $("status").textContent = `${file.name}: ${task.replaceAll("_", " ")}, ${recipe}${counted}`;
@@ -32,11 +38,19 @@ async function show() {
   const text = $("text").value;
   if (!answerer || (answerer.needsPair && !$("question").value.trim())) return;
   const began = performance.now();
-  const result = answerer.needsPair ? await answerer.answer($("question").value, text) : await answerer.answer(text);
-  const milliseconds = performance.now() - began;
-  if (number !== latest) return; // a newer text is on its way
-  $("result").replaceChildren(...shown(text, result));
-  $("latency").textContent = `${milliseconds.toFixed(1)} ms`;
+  let parts;
+  let latency = "";
+  try {
+    const result = answerer.needsPair ? await answerer.answer($("question").value, text) : await answerer.answer(text);
+    latency = `${(performance.now() - began).toFixed(1)} ms`;
+    if (number !== latest) return; // a newer text is on its way
+    parts = shown(text, result);
+  } catch (error) {
+    if (number !== latest) return;
+    parts = [element("p", "nothing", `error: ${error.message}`)];
+  }
+  $("result").replaceChildren(...parts);
+  $("latency").textContent = latency;
 }
 
 function shown(text, result) {

@@ -1,4 +1,5 @@
-// An exported file opened in LiteRT.js: the smallest of its fixed lengths that fits, padded, behind an Answerer.
+// An exported file opened in LiteRT.js: the smallest of its fixed lengths that fits, padded, behind an Answerer whose
+// `close` gives the model's memory back.
 
 import { loadLiteRt, loadAndCompile, Tensor } from "@litertjs/core";
 import { readFile } from "./file.js";
@@ -18,11 +19,33 @@ export async function open(bytes) {
   if (lengths.some(([, length]) => length === null)) {
     throw new Error("LiteRT.js runs fixed lengths alone: export the file with --lengths 16,32,64 or --profile mediapipe");
   }
+  // Before the model is compiled: it throws for what this page does not know.
+  const answerer = new Answerer(config, new WordPiece(tokenizer), lengths.at(-1)[1], run);
   runtime ??= loadLiteRt(WASM);
   await runtime;
   const model = await loadAndCompile(bytes.slice(0, config.model_size), { accelerator: "wasm" });
 
-  async function run({ ids, segments }) {
+  let running = 0;
+  let closed = false;
+  const close = () => {
+    closed = true;
+    if (!running) model.delete();
+  };
+
+  async function run(encoding) {
+    if (closed) throw new Error("the file was closed");
+    const made = []; // what has to be deleted, whatever happens
+    running++;
+    try {
+      return await outputsOf(encoding, made);
+    } finally {
+      for (const tensor of made) tensor.delete();
+      running--;
+      if (closed && !running) model.delete();
+    }
+  }
+
+  async function outputsOf({ ids, segments }, made) {
     const [signature, length] = lengths.find(([, size]) => ids.length <= size);
     const values = {
       ids: new Int32Array(length).fill(config.pad_token_id),
@@ -33,19 +56,18 @@ export async function open(bytes) {
     values.segments.set(segments);
     const inputs = {};
     for (const { name } of model.signatures[signature].getInputDetails()) {
-      inputs[name] = new Tensor(values[ROLES[name]], [1, length]);
+      made.push((inputs[name] = new Tensor(values[ROLES[name]], [1, length])));
     }
     const results = await model.run(signature, inputs);
+    made.push(...Object.values(results));
     const outputs = {};
     for (const [name, tensor] of Object.entries(results)) {
       const values = Float32Array.from(await tensor.data());
       const used = ROW_TASKS.includes(config.task) ? (values.length / length) * ids.length : values.length;
       outputs[name] = values.slice(0, used);
-      tensor.delete();
     }
-    for (const tensor of Object.values(inputs)) tensor.delete();
     return outputs;
   }
 
-  return new Answerer(config, new WordPiece(tokenizer), lengths.at(-1)[1], run);
+  return Object.assign(answerer, { close });
 }

@@ -1,6 +1,7 @@
 // What each task makes of a text, with the same rules as keras_bert_edge.tasks.
 
 const OVERLAP = 128;
+const LONGEST_WITH_QUESTION = 384; // windows as in training, also where the model reads longer ones
 const TOP_K = 5;
 
 export function softmax(values) {
@@ -97,10 +98,11 @@ export class Answerer {
   }
 
   async ask(question, context, { longestAnswer = 30, nullThreshold = null } = {}) {
+    const longest = Math.min(this.longest, LONGEST_WITH_QUESTION);
     const special = this.tokenizer.pair.filter((part) => part.special !== undefined).length;
-    const asked = this.tokenizer.tokens(question).map((token) => token.id).slice(0, (this.longest - special) >> 1);
+    const asked = this.tokenizer.tokens(question).map((token) => token.id).slice(0, (longest - special) >> 1);
     const tokens = this.tokenizer.tokens(context);
-    const windows = makeWindows(this.tokenizer.pair, tokens.map((token) => token.id), asked, this.longest);
+    const windows = makeWindows(this.tokenizer.pair, tokens.map((token) => token.id), asked, longest);
     const owner = widestContext(windows, tokens.length);
     let best = null;
     let nullLogit = Infinity;

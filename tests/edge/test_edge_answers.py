@@ -124,6 +124,29 @@ def test_misuse_is_named(open_model):
             keras_bert_edge.load(FIXTURES / "pair.tflite", threads=threads)
 
 
+@pytest.mark.parametrize("count", [0, -1, "3", 2.5, None, True, [3]])
+def test_counts_are_integers(open_model, count):
+    for name, option, texts in (
+        ("masked", "top_k", ["a [MASK]"]),
+        ("answers", "n_best", ["where", "in Paris"]),
+        ("answers", "max_answer_length", ["where", "in Paris"]),
+    ):
+        with pytest.raises(EdgeError, match=f"{option} must be an integer of at least 1, not "):
+            open_model(name)(*texts, **{option: count})
+    with pytest.raises(EdgeError, match="null_threshold must be a number or None, not '0'"):
+        open_model("answers")("where", "in Paris", null_threshold="0")
+    assert len(open_model("masked")("[MASK]", top_k=np.int64(3)).fills[0]) == 3
+
+
+@pytest.mark.parametrize(("name", "longest"), [("lengths", 16), ("pair", tiny_model.MAX_LENGTH)])
+def test_an_engine_names_the_lengths_that_it_runs(open_model, name, longest):
+    engine = open_model(name).engine
+    assert engine.run([CLS] * longest)["logits"].shape == (1, 3)
+    for length in (0, longest + 1):
+        with pytest.raises(EdgeError, match=rf"reads texts of 1 to {longest} tokens, not of {length}"):
+            engine.run([CLS] * length)
+
+
 def test_threads_can_be_set(open_model):
     model = keras_bert_edge.load(FIXTURES / "pair.tflite", threads=2, task="sequence_classification")
     assert model.engine.threads == 2

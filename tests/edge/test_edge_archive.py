@@ -21,8 +21,10 @@ LIMITS = {"config.json": 1 << 20, "tokenizer.json": 64 << 20}
 
 
 def test_an_independent_zip_reader_agrees():
-    read = read_members(FIXTURES / "entities_unigram.tflite", LIMITS)
+    read, digest = read_members(FIXTURES / "entities_unigram.tflite", LIMITS)
     assert read == {name: MEMBERS[name] for name in LIMITS}
+    with zipfile.ZipFile(FIXTURES / "entities_unigram.tflite") as opened:
+        assert opened.comment == b"keras-bert sha256:" + digest.encode()
 
 
 def test_every_flipped_byte_is_refused(write_file):
@@ -136,7 +138,7 @@ CONFIG = MEMBERS["config.json"]
 
 def test_the_hostile_writer_can_write_a_good_archive(write_file):
     path = write_file(archive([member(name.encode(), content) for name, content in MEMBERS.items()]))
-    assert read_members(path, LIMITS) == {name: MEMBERS[name] for name in LIMITS}
+    assert read_members(path, LIMITS)[0] == {name: MEMBERS[name] for name in LIMITS}
     assert zipfile.ZipFile(path).testzip() is None
 
 
@@ -176,6 +178,13 @@ def test_hostile_archives_are_refused(write_file, tmp_path, content, message):
     assert os.listdir(tmp_path) == ["model.tflite"], "something was written"
 
 
+def test_a_name_that_is_shown_stays_on_its_line(write_file):
+    name = b"a\nerror: \x1b[31m\xe2\x80\xa8\xff\xc3\xa9"
+    with pytest.raises(EdgeError) as caught:
+        read_members(write_file(archive([member(name, b""), member(name, b"")])), LIMITS)
+    assert str(caught.value).endswith("it holds a\\nerror: \\x1b[31m\\u2028\\xff\u00e9 twice")
+
+
 def test_random_changes_to_the_archive_under_a_right_digest_raise_nothing_else(write_file):
     """What an attacker can seal anew: 3,000 mutations of headers and directory, read in full or refused."""
     draw = random.Random(1)
@@ -187,7 +196,7 @@ def test_random_changes_to_the_archive_under_a_right_digest_raise_nothing_else(w
             mutated[draw.randrange(len(MODEL), len(head))] = draw.choice([0, 1, 0xFF, draw.randrange(256)])
         path.write_bytes(tflite_file.seal(bytes(mutated)))
         try:
-            members = read_members(path, LIMITS)
+            members, _ = read_members(path, LIMITS)
         except EdgeError:
             continue
         assert set(members) <= set(LIMITS)

@@ -1,6 +1,7 @@
 """Lists, whose short texts are answered several at once: the answers of one by one, in order."""
 
 import json
+import os
 import pathlib
 import shutil
 import struct
@@ -83,17 +84,29 @@ def test_without_memory_for_it_texts_are_answered_one_by_one(monkeypatch):
     assert model.engine.batch_size is None
 
 
-def test_a_file_that_was_replaced_is_not_mixed_with_the_one_that_was_loaded(tmp_path):
+@pytest.mark.parametrize(("count", "workers"), [(60, 1), (300, 1), (70, 2)])
+def test_a_file_that_was_replaced_is_not_mixed_with_the_one_that_was_loaded(tmp_path, count, workers):
+    """The second and third lists are more than a worker takes at a time."""
     path = tmp_path / "model.tflite"
     shutil.copy(FOLDER / "classification.tflite", path)
-    model = keras_bert_edge.load(path)
-    items = texts(60, False)
+    model = keras_bert_edge.load(path, workers=workers)
+    items = texts(count, False)
     expected = [model(item) for item in items]
     other = tmp_path / "other"
     shutil.copy(FOLDER / "pairs.tflite", other)
     other.replace(path)
     assert model(items) == expected
     assert model.engine.batch_size is None
+
+
+def test_a_file_that_is_deleted_while_it_is_loaded_is_named(tmp_path, monkeypatch):
+    """Between the check of its digest and the look for its models; a file without a model for lists is named too."""
+    for name in ("classification", "fills"):
+        path = tmp_path / f"{name}.tflite"
+        shutil.copy(FOLDER / f"{name}.tflite", path)
+        monkeypatch.setattr("keras_bert_edge.model.require_memory", lambda path, *_: os.unlink(path))
+        with pytest.raises(EdgeError, match=rf"{name}\.tflite.*cannot be read|cannot run .*{name}\.tflite"):
+            keras_bert_edge.load(path)
 
 
 def rewritten(tmp_path, change, original=FOLDER / "classification.tflite"):

@@ -6,7 +6,6 @@ Skipped where node is missing, and the second part where Chromium or LiteRT.js (
 import functools
 import http.server
 import json
-import pathlib
 import shutil
 import subprocess
 import threading
@@ -14,38 +13,19 @@ import threading
 import keras_bert_edge
 import numpy as np
 import pytest
+from page_in_node import TESTS, WEB, needs_node, node
 from tflite_file import FIXTURES
 
-TESTS = pathlib.Path(__file__).parents[1]
-WEB = TESTS.parent / "edge" / "web"
 VECTORS = json.loads((TESTS / "vectors" / "vectors.json").read_text(encoding="utf-8"))
 CHROMIUM = next(
     (path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), None
 )
 
 pytestmark = pytest.mark.skipif(not WEB.exists(), reason="the page is not here")
-needs_node = pytest.mark.skipif(shutil.which("node") is None, reason="node is not installed")
 needs_browser = pytest.mark.skipif(
     CHROMIUM is None or not (WEB / "node_modules" / "@litertjs" / "core").exists(),
     reason="Chromium, or LiteRT.js in edge/web/node_modules, is not installed",
 )
-
-
-def node(script, data):
-    """What a module script, which finds `data` as an object and the page's folder as `web`, prints as JSON."""
-    head = (
-        f"const web = {json.dumps(WEB.as_uri() + '/')};\n"
-        'import fs from "node:fs"; const data = JSON.parse(fs.readFileSync(0, "utf-8"));\n'
-    )
-    done = subprocess.run(
-        ["node", "--input-type=module", "-e", head + script],
-        input=json.dumps(data).encode(),
-        capture_output=True,
-        check=False,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    return json.loads(done.stdout)
 
 
 def tokenizer_json(name):
@@ -147,6 +127,21 @@ def test_answers_are_those_of_the_runner(open_model, threshold):
     for text, row in zip(TEXTS, found):
         expected = open_model("answers")("where was it?", text, null_threshold=threshold)
         assert (row["answer"], row["start"], row["end"]) == (expected.answer, expected.start, expected.end)
+
+
+@needs_node
+def test_a_question_has_windows_of_384_tokens_at_most():
+    """As the runner's, where the model reads 512: 3 special tokens and one of the question leave 380 to the context."""
+    script = DECODE.replace("const answerer", "const lengths = [];\nconst answerer").replace(
+        "Answerer(data.config, tokenizer, 24, run)",
+        "Answerer(data.config, tokenizer, 512, (window) => { lengths.push(window.ids.length); return run(window); })",
+    )
+    script = script.replace("JSON.stringify(results)", "JSON.stringify([lengths, results[0].answer])")
+    table = [[0.0]] * len(words())
+    table[words()["berlin"]] = [5.0]
+    data = {"tokenizer": tokenizer_json("answers"), "tables": {"start_logits": table, "end_logits": table}, "bonus": 0}
+    data |= {"config": {"task": "question_answering"}, "texts": [["where", "film " * 500 + "Berlin"]]}
+    assert node(script, data) == [[384, 4 + 501 - (380 - 128)], "Berlin"]
 
 
 @needs_node

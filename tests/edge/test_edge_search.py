@@ -2,9 +2,13 @@
 
 import io
 import json
+import os
 import pathlib
 import pickle
 import random
+import shutil
+import stat
+import struct
 import subprocess
 import sys
 import zipfile
@@ -48,7 +52,7 @@ def test_hits_are_ranked_by_cosine(open_model, index_file):
 
 def test_misuse_is_named(open_model, index_file):
     model, index = open_model("embedding"), load_index(index_file)
-    with pytest.raises(EdgeError, match="top_k must be at least 1"):
+    with pytest.raises(EdgeError, match="top_k must be an integer of at least 1"):
         search(model, index, "a", top_k=0)
     with pytest.raises(EdgeError, match="needs a model for sentence_embedding"):
         search(open_model("pair"), index, "a")
@@ -63,10 +67,69 @@ def test_misuse_is_named(open_model, index_file):
         save_index(index, index_file.parent / "no folder" / "index.npz")
 
 
+def test_the_model_that_was_loaded_makes_and_reads_the_index(tmp_path, monkeypatch, index_file):
+    """Whatever has become of its file: replaced, deleted, or out of reach of the path that it was loaded by."""
+    shutil.copy(FIXTURES / "embedding.tflite", tmp_path / "model.tflite")
+    monkeypatch.chdir(tmp_path)
+    model = keras_bert_edge.load("model.tflite")
+    index = load_index(index_file)
+    expected = search(model, index, "a cat")
+    shutil.copy(FIXTURES / "embedding_lengths.tflite", tmp_path / "other")
+    (tmp_path / "other").replace(tmp_path / "model.tflite")
+    assert search(model, index, "a cat") == expected
+    assert build_index(model, TEXTS).model == index.model
+    with pytest.raises(EdgeError, match="made by another model file"):
+        search(keras_bert_edge.load("model.tflite"), index, "a cat")
+    (tmp_path / "model.tflite").unlink()
+    assert search(model, build_index(model, TEXTS), "a cat") == expected
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are those of POSIX")
+@pytest.mark.parametrize("umask", [0o022, 0o027])
+def test_an_index_is_for_whom_other_new_files_are(index_file, tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        save_index(load_index(index_file), tmp_path / "index.npz")
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "index.npz").stat().st_mode) == 0o666 & ~umask
+    assert os.listdir(tmp_path) == ["index.npz"]
+
+
 def npz(**arrays):
     stream = io.BytesIO()
     np.savez(stream, **arrays)
     return stream.getvalue()
+
+
+HEADERS = [
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (17592186044416, 2)}",  # 128 TiB
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (1180591620717411303424, 2)}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (-6, -8)}",
+    "{'descr': '|O', 'fortran_order': False, 'shape': (6, 4)}",
+    "{'descr': '<f4', 'fortran_order': False, 'shape': (",  # tokenize.TokenError inside numpy
+    "(" * 5000,  # MemoryError or RecursionError inside Python's parser
+]
+
+
+def with_header(members, header):
+    """An index whose vectors have another header."""
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in members.items():
+            if name == "vectors.npy":
+                (length,) = struct.unpack_from("<H", content, 8)
+                content = b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header.encode() + content[10 + length :]
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def test_the_writer_of_headers_can_write_a_good_one(index_file, tmp_path):
+    with zipfile.ZipFile(index_file) as archive:
+        members = {name: archive.read(name) for name in archive.namelist()}
+    path = tmp_path / "index.npz"
+    path.write_bytes(with_header(members, "{'descr': '<f4', 'fortran_order': False, 'shape': (6, 8)}"))
+    np.testing.assert_array_equal(load_index(path).vectors, load_index(index_file).vectors)
 
 
 def test_bad_indexes_are_refused(index_file, tmp_path):
@@ -78,8 +141,15 @@ def test_bad_indexes_are_refused(index_file, tmp_path):
     with zipfile.ZipFile(compressed, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, content in members.items():
             archive.writestr(name, content)
+    encrypted = bytearray(index_file.read_bytes())
+    for signature, flags_at in ((b"PK\3\4", 6), (b"PK\1\2", 8)):
+        at = -1
+        while (at := encrypted.find(signature, at + 1)) >= 0:
+            encrypted[at + flags_at] |= 1
     path = tmp_path / "index.npz"
     for content in (
+        bytes(encrypted),
+        *(with_header(members, header) for header in HEADERS),
         b"",
         b"text",
         pickle.dumps({"vectors": 1}),

@@ -1,9 +1,12 @@
 """Entities and answers against brute force and examples worked by hand, embeddings and fills against numpy."""
 
 import itertools
+import json
 
+import keras_bert_edge
 import numpy as np
 import pytest
+import tflite_file
 import tiny_model
 from keras_bert_edge.tasks.question_answering import best_spans
 from keras_bert_edge.tasks.ranking import highest
@@ -121,6 +124,24 @@ def test_windows_cover_and_overlap(open_model):
         for one, two in zip(windows, windows[1:]):
             # Room for 24 - 3 - 2 = 19 tokens, of which half may be shared.
             assert (one.end - one.start, one.end - two.start) == (19, 9)
+
+
+def test_a_question_has_windows_of_384_tokens_at_most(write_file):
+    """As in training, where the model reads 512: 3 special tokens and one of the question leave 380 to the context."""
+    model, members = tflite_file.split((tflite_file.FIXTURES / "answers.tflite").read_bytes())
+    config = {**json.loads(members["config.json"]), "max_length": 512}
+    longer = keras_bert_edge.load(
+        write_file(tflite_file.write(model, {**members, "config.json": json.dumps(config).encode()}))
+    )
+    assert longer.max_length == 512
+    lengths, run = [], longer.engine.run
+    longer.engine.run = lambda token_ids, segment_ids: lengths.append(len(token_ids)) or run(token_ids, segment_ids)
+    assert longer("where", "film " * 500 + "Berlin").answer == "Berlin"
+    assert lengths == [384, 4 + 501 - (380 - 128)]
+    half = (384 - 3) // 2
+    assert [longer("where " * words, "in Paris").truncated for words in (half, half + 1)] == [False, True]
+    entities = WindowMaker(longer.tokenizer, False, "model.tflite").windows(list(range(600)))
+    assert len(entities[0].token_ids) == 512
 
 
 def test_widest_context_is_that_of_the_reference(open_model):

@@ -87,3 +87,17 @@ def test_answers(make_tiny, family, null_threshold):
             assert context[mine.start : mine.end] == mine.text != ""
         assert got.null_score_difference == pytest.approx(expected.null_score_difference, abs=1e-4)
         assert (got.score, got.truncated) == (pytest.approx(expected.score, abs=1e-4), expected.truncated)
+
+
+def test_answers_of_a_model_of_more_positions_than_a_window_has_tokens(make_tiny):
+    """512 positions, as BERT's: the windows are of 384 tokens on both sides."""
+    model = make_tiny(kb.QuestionAnswerer, "bert", max_positions=512)
+    edge = edge_task(QuestionAnswering, model, (), {"start_logits": None, "end_logits": None})
+    context = " ".join(random.Random(1).choices([piece for piece in PIECES if piece.strip()], k=300))
+    assert len(model.tokenizer.encode(context).token_ids) > 600
+    (got,) = answer_questions(model, ["lives in New York?"], [context])
+    expected = edge("lives in New York?", context)
+    assert [answer[:3] for answer in got.n_best] == [answer[:3] for answer in expected.n_best]
+    assert got.null_score_difference == pytest.approx(expected.null_score_difference, abs=1e-4)
+    (cut,) = answer_questions(model, ["in " * 200], ["New York"])
+    assert cut.truncated is edge("in " * 200, "New York").truncated is True

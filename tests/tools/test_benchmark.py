@@ -8,9 +8,13 @@ import pathlib
 import numpy as np
 import pytest
 from keras_bert_tools import cli
-from keras_bert_tools.benchmark_worker import summary
+from keras_bert_tools.benchmark import _Worker
+from keras_bert_tools.benchmark_worker import open_litert, summary
 
-VECTORS = pathlib.Path(__file__).parents[1] / "vectors"
+from keras_bert.errors import KerasBertError
+
+TESTS = pathlib.Path(__file__).parents[1]
+VECTORS, FIXTURES = TESTS / "vectors", TESTS / "edge" / "fixtures"
 
 
 def run(*arguments):
@@ -58,6 +62,32 @@ def test_files_side_by_side(tmp_path, capsys):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["peer.onnx", "picture.png", "report.json"]
 
 
+@pytest.mark.parametrize(
+    ("name", "lengths"),
+    [("lengths", [8, 12, 16]), ("mediapipe", [5, 16]), ("masked_lengths", [16])],
+)
+def test_files_of_fixed_lengths_run_the_smallest_that_fits(name, lengths, tmp_path):
+    """Files of 16 tokens at most too, which is less than 20, the shortest length by default."""
+    report = tmp_path / "report.json"
+    assert run(FIXTURES / f"{name}.tflite", "--length", *lengths, "--runs", 5, "-o", report) == 0
+    (row,) = json.loads(report.read_text())["results"]
+    assert [result["tokens"] for result in row["latency"]] == lengths
+
+
+def test_each_length_runs_its_own_signature():
+    """The outputs of the masks have a row a token: they tell how long the signature was that ran."""
+    pytest.importorskip("ai_edge_litert")
+    prepare = open_litert(str(FIXTURES / "masked_lengths.tflite"), 1)
+    for length, size in ((3, 8), (8, 8), (9, 16), (16, 16), (4, 8)):
+        (logits,) = prepare(length)().values()
+        assert logits.shape[1] == size
+
+
+def test_a_length_beyond_the_longest_is_named(capsys):
+    assert run(FIXTURES / "lengths.tflite", "--length", 8, 17) == 2
+    assert "the file has fixed lengths up to 16 tokens, and 17 were asked for" in capsys.readouterr().err
+
+
 def test_quantiles():
     found = summary(10, [value / 100 for value in range(100, 0, -1)])
     assert (found["p50"], found["p90"], found["p99"]) == (0.51, 0.91, 1.0)
@@ -82,3 +112,25 @@ def test_a_file_that_does_not_run_is_named(tmp_path, capsys):
     broken.write_bytes(b"no model")
     assert run(broken) == 2
     assert "broken.tflite in litert failed: " in capsys.readouterr().err
+
+
+def test_a_worker_that_dies_between_its_turns_is_named():
+    """For want of memory, say. A BrokenPipeError would mean a reader of ours that has gone."""
+    worker = _Worker(VECTORS / "pairs.tflite", "litert", 1, 8)
+    try:
+        worker.process.kill()
+        worker.process.wait()
+        with pytest.raises(KerasBertError, match=r"pairs\.tflite in litert failed: killed by signal 9"):
+            worker.ask({"length": 8, "runs": 1})
+    finally:
+        worker.close()
+
+
+def test_a_runtime_that_logs_much_does_not_wait_for_a_reader(monkeypatch):
+    """Python says of each import where it looks: hundreds of kilobytes, more than a pipe holds."""
+    monkeypatch.setenv("PYTHONVERBOSE", "2")
+    worker = _Worker(VECTORS / "pairs.tflite", "litert", 1, 8)
+    try:
+        assert len(worker.ask({"length": 8, "runs": 2})["seconds"]) == 2
+    finally:
+        worker.close()

@@ -1,5 +1,7 @@
 """Checks that tasks share."""
 
+import numbers
+
 from ..errors import EdgeError
 
 
@@ -16,3 +18,10 @@ def require_single_text(task, pair):
     """EdgeError if a pair came to a task that reads one text."""
     if pair is not None:
         raise EdgeError(f"{task} takes one text, not a pair")
+
+
+def require_counts(**values):
+    """EdgeError unless each option is an integer of at least 1."""
+    for name, value in values.items():
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+            raise EdgeError(f"{name} must be an integer of at least 1, not {value!r}")

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import EdgeError
-from .checks import require_outputs, require_single_text
+from .checks import require_counts, require_outputs, require_single_text
 from .ranking import highest
 
 MASK_TOKENS = ("[MASK]", "<mask>")
@@ -48,8 +48,7 @@ class MaskedLanguageModel:
           top_k: tokens for each mask.
         """
         require_single_text("masked_lm", pair)
-        if top_k < 1:
-            raise EdgeError(f"top_k must be at least 1, not {top_k}")
+        require_counts(top_k=top_k)
         encoding = self._tokenizer.encode(text)
         positions = [index for index, token_id in enumerate(encoding.ids) if token_id == self._mask_id]
         if not positions:

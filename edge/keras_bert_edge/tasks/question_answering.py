@@ -1,11 +1,12 @@
 """The slice of a context that answers a question, as BERT does it on SQuAD (google-research/bert, run_squad.py)."""
 
+import numbers
 from typing import NamedTuple, Optional
 
 import numpy as np
 
 from ..errors import EdgeError
-from .checks import require_outputs
+from .checks import require_counts, require_outputs
 from .ranking import highest
 from .windows import WindowMaker, widest_context
 
@@ -66,8 +67,9 @@ class QuestionAnswering:
         """
         if pair is None:
             raise EdgeError("question_answering takes a pair: a question and the context that holds the answer")
-        if n_best < 1 or max_answer_length < 1:
-            raise EdgeError(f"n_best and max_answer_length must be at least 1, not {n_best} and {max_answer_length}")
+        require_counts(n_best=n_best, max_answer_length=max_answer_length)
+        if null_threshold is not None and not isinstance(null_threshold, numbers.Real):
+            raise EdgeError(f"null_threshold must be a number or None, not {null_threshold!r}")
         question = self._tokenizer.encode(text, special_tokens=False).ids
         context = self._tokenizer.encode(pair, special_tokens=False)
         longest = self._windows.longest_question()

@@ -8,6 +8,10 @@ from ..errors import EdgeError
 
 OVERLAP = 128
 
+# A question's windows are those of training and of the library, also where the model reads longer ones: other windows
+# would be other answers (max_seq_length of google-research/bert, run_squad.py).
+LONGEST_WITH_QUESTION = 384
+
 
 class Window(NamedTuple):
     """One input of the model.
@@ -26,13 +30,13 @@ class Window(NamedTuple):
 
 
 class WindowMaker:
-    """Cuts encodings without special tokens into windows of at most `max_length` tokens.
+    """Cuts encodings without special tokens into windows as long as the model reads, with a question of at most 384.
 
     What stands before, between and after the texts is read off an example, so that any tokenizer's template works.
     """
 
     def __init__(self, tokenizer, with_question, path):
-        self._max_length = tokenizer.max_length
+        self._max_length = min(tokenizer.max_length, LONGEST_WITH_QUESTION) if with_question else tokenizer.max_length
         example = tokenizer.encode("a", "a") if with_question else tokenizer.encode("a")
         owners = example.sequence_ids
         context = 1 if with_question else 0
