@@ -24,7 +24,7 @@ from keras_bert.errors import KerasBertError
 from keras_bert.models.structure import keep_layers, spread_layers
 
 from . import options as shared
-from .compression.job import Job, add_data_options, finish, open_job, require
+from .compression.job import Job, add_data_options, check_apart, finish, open_job, require
 from .compression.training import (
     add_loss_options,
     add_training_options,
@@ -52,6 +52,8 @@ def run(options: argparse.Namespace) -> int:
     losses = losses_from(options)
     parts = (losses.soft, losses.hard, losses.hidden, losses.attention, losses.relations)
     require(min(parts) >= 0 and max(parts) > 0, "the weights of the losses: expected none below 0 and one above")
+    output = pathlib.Path(options.output)
+    check_apart(output, options.teacher, *([options.student] if options.student else []))
     keras.utils.set_random_seed(options.seed)
     opened = open_job(options.teacher, options)
     student, origin = _student(opened, options)
@@ -61,7 +63,6 @@ def run(options: argparse.Namespace) -> int:
         f"the student has {student.count_params():,} parameters, more than the teacher's"
         f" {opened.model.count_params():,}: expected a smaller one",
     )
-    output = pathlib.Path(options.output)
     trained = train(
         opened.task,
         student,

@@ -34,7 +34,7 @@ from . import options as shared
 from .compression import masks
 from .compression.corpus import read_corpus, task_texts
 from .compression.importance import measure_importance, most_important
-from .compression.job import Job, add_data_options, finish, open_job, require
+from .compression.job import Job, add_data_options, check_apart, finish, open_job, require
 from .compression.movement import MovementScores
 from .compression.training import add_loss_options, add_training_options, losses_from, settings_from, train
 from .compression.vocabulary import trim_vocabulary
@@ -65,11 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prune, train, score both, write the report."""
     _check(options)
+    output = pathlib.Path(options.output)
+    check_apart(output, options.model)
     keras.utils.set_random_seed(options.seed)
     opened = open_job(options.model, options)
     model, values = _restructured(opened, options)
     teacher_ids = values.pop("kept_ids", None)
-    output = pathlib.Path(options.output)
     if options.epochs:
         values["trained"] = _trained(opened, model, teacher_ids, output, options)
     else:

@@ -30,7 +30,7 @@ from keras_bert.files import atomic_path
 
 from . import options as shared
 from .compression.calibration import Calibration, read_calibration
-from .compression.job import Job, add_data_options, open_job, require
+from .compression.job import Job, add_data_options, check_apart, open_job, require
 from .compression.training import (
     add_loss_options,
     add_training_options,
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--qat", action="store_true", help="train the model for the recipe first")
     parser.add_argument(
-        "--checkpoint", metavar="DIR", help="keep the trained model there; default: OUT without .tflite"
+        "--checkpoint", metavar="DIR", help="of --qat: keep the trained model there; default: OUT without .tflite"
     )
     add_data_options(parser, required=False)
     add_loss_options(parser)
@@ -92,7 +92,7 @@ def run(options: argparse.Namespace) -> int:
     if options.qat:
         assert opened is not None
         assert calibration is not None
-        path = pathlib.Path(options.checkpoint or output.with_suffix(""))
+        path = _trained_path(options, output)
         values["trained"] = _train(opened, calibration, path, options)
         values["checkpoint"] = str(path)
         quantized = load_model(path, model.task)
@@ -114,10 +114,16 @@ def _check(options: argparse.Namespace, output: pathlib.Path) -> None:
         require(options.recipe in TRAINED, f"--qat is for {' and '.join(TRAINED)}, not for {options.recipe}")
         require(options.train, "--qat trains on labelled data: expected --train FILE")
         require(options.epochs > 0, f"--epochs: expected a number above 0, got {options.epochs}")
+        check_apart(_trained_path(options, output), options.model)
     require(
         not RECIPES[options.recipe].needs_texts or options.calibration or options.train,
         f"{options.recipe} is calibrated on texts such as the model will read: expected --calibration FILE",
     )
+
+
+def _trained_path(options: argparse.Namespace, output: pathlib.Path) -> pathlib.Path:
+    """The folder of the trained checkpoint."""
+    return pathlib.Path(options.checkpoint or output.with_suffix(""))
 
 
 def _train(opened: Job, calibration: Calibration, path: pathlib.Path, options: argparse.Namespace) -> dict[str, Any]:

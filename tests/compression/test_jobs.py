@@ -1,6 +1,8 @@
 """`keras-bert distill` and `keras-bert prune` as a user runs them, and what they refuse."""
 
 import json
+import re
+import shutil
 
 import keras
 import numpy as np
@@ -143,3 +145,24 @@ def test_refused(options, message, classifier, sentiment, tmp_path, capsys):
     assert run(job, classifier, *arguments, "-o", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("prune", "MODEL", "--layers", 2, "-o", "MODEL"),
+        ("distill", "MODEL", "--layers", 2, "-o", "MODEL/../model"),
+        ("distill", "MODEL", "--student", "STUDENT", "-o", "STUDENT"),
+        ("quantize", "MODEL", "--recipe", "static_int8", "--qat", "-o", "MODEL.tflite"),
+        ("quantize", "MODEL", "--recipe", "int4", "--qat", "-o", "STUDENT.tflite", "--checkpoint", "MODEL"),
+    ],
+)
+def test_no_model_is_written_over_its_source(command, classifier, encoder, sentiment, tmp_path, capsys):
+    for name, source in (("model", classifier), ("student", encoder)):
+        shutil.copytree(source, tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    places = {"MODEL": str(tmp_path / "model"), "STUDENT": str(tmp_path / "student")}
+    named = [re.sub("MODEL|STUDENT", lambda found: places[found[0]], str(part)) for part in command]
+    assert run(*named, "--train", sentiment, *FAST) == 2
+    assert "is the model itself" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before

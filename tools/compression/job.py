@@ -1,4 +1,4 @@
-"""What the jobs `distill` and `prune` have in common: a trained model, its data, and the report at the end."""
+"""What `distill`, `prune` and `quantize` have in common: a trained model, its data, and the report at the end."""
 
 from __future__ import annotations
 
@@ -40,6 +40,15 @@ def add_data_options(parser: argparse.ArgumentParser, *, required: bool) -> None
     parser.add_argument("--test", metavar="FILE", help="scored once, before and after")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="directory to write")
     add_reading_options(parser)
+
+
+def check_apart(output: pathlib.Path, *inputs: str) -> None:
+    """Raise KerasBertError where `output`, a folder that training writes, is one of the checkpoints that it reads."""
+    for name in inputs:
+        require(
+            output.resolve() != shared.checkpoint_path(name).resolve(),
+            f"{output} is the model itself, which the trained one would overwrite: name another folder",
+        )
 
 
 def open_job(path: str, options: argparse.Namespace) -> Job:
