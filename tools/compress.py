@@ -16,28 +16,22 @@ example:
 from __future__ import annotations
 
 import argparse
-import importlib
-import json
 import pathlib
-import shlex
 import shutil
-import time
+import sys
 from typing import Any
 
-from keras_bert.checkpoints import open_checkpoint
 from keras_bert.errors import KerasBertError
 from keras_bert.files import atomic_path, atomic_write_text
 
 from . import options as shared
-from .compression.measure import measure_file
+from .compression.job import open_job
 from .compression.picture import draw, figure_class
-from .compression.plans import Plan, plans_for
+from .compression.plans import plans_for
 from .compression.target import Condition, check_measures, parse_target
-from .evaluate import follow_model, saved_adapter
-from .quiet import quiet_imports
+from .compression.work import Work
 from .report import print_table, write_report
 from .tasks import add_reading_options
-from .tflite.recipes import RECIPES
 
 NOT_MET = 3  # exit status
 _MEASURES = {"size": "bytes", "gzip": "bytes", "parameters": "", "latency": "ms"}
@@ -66,21 +60,25 @@ def run(options: argparse.Namespace) -> int:
     conditions = parse_target(options.target)
     figure_class()  # a missing extra shall show before hours of training
     output = pathlib.Path(options.output)
-    checkpoint = shared.checkpoint_path(options.model)
-    task = saved_adapter(checkpoint, options)
-    follow_model(options, open_checkpoint(checkpoint).raw_config.get("problem_type"))
-    data = task.read(options.test or options.dev, options)
-    with quiet_imports():
-        teacher = task.open_trained(checkpoint)
-    work = _Work(options, checkpoint, output, task, data)
-    plans = plans_for(teacher.config, options.vocabulary)
-    rows = [work.row(plans[0])]
+    opened = open_job(options.model, options)
+    data = opened.dev if opened.test is None else opened.test
+    work = Work(options, shared.checkpoint_path(options.model), output, opened.task, data)
+    teacher, *plans = plans_for(opened.model.config, options.vocabulary, opened.model.tokenizer.vocab_size)
+    rows = [work.row(teacher)]
     judged = rows[0]["judged"]
     check_measures(conditions, {**_MEASURES, **dict.fromkeys(rows[0]["metrics"], "")})
-    for plan in plans[1:]:
-        rows.append(work.row(plan))
+    failed: dict[str, str] = {}
+    for plan in plans:
+        try:
+            rows.append(work.row(plan))
+        except KerasBertError as error:
+            failed[plan.name] = str(error)
+            print(f"{plan.name} failed: {error}", file=sys.stderr)
+            continue
         if not options.all and _met(rows[-1], conditions, rows[0]):
             break
+    if len(rows) == 1:
+        raise KerasBertError(f"no plan could be carried out; {'; '.join(': '.join(each) for each in failed.items())}")
     winner = min(rows[1:], key=lambda row: (sum(c.shortfall(row, rows[0]) for c in conditions), row["size"]))
     met = _met(winner, conditions, rows[0])
     with atomic_path(output / "model.tflite") as temporary:
@@ -88,98 +86,27 @@ def run(options: argparse.Namespace) -> int:
     atomic_write_text(output / "commands.sh", "\n".join(["set -e", *work.commands]) + "\n")
     report = {
         "model": str(options.model),
-        "task": task.name,
+        "task": opened.task.name,
         "target": options.target,
         "met": met,
         "measured_on": str(options.test or options.dev),
         "winner": winner["name"],
         "rows": rows,
+        "failed": failed,
         "seed": options.seed,
     }
     write_report(output / "report.json", "compress", report)
-    _print(rows, judged, f"{winner['name']} {'meets' if met else 'comes nearest to'} {options.target}: {output}")
+    title = f"{winner['name']} {'meets' if met else 'comes nearest to'} {options.target}: {output}"
+    _print(rows, failed, judged, title)
     draw(rows, judged, output)
     return 0 if met else NOT_MET
-
-
-class _Work:
-    """Runs jobs, each chain of stages once, and keeps the commands."""
-
-    def __init__(
-        self, options: argparse.Namespace, checkpoint: pathlib.Path, output: pathlib.Path, task: Any, data: Any
-    ) -> None:
-        self.options, self.checkpoint, self.output, self.task, self.data = options, checkpoint, output, task, data
-        self.commands: list[str] = []
-        self._done: dict[pathlib.Path, float] = {}
-
-    def row(self, plan: Plan) -> dict[str, Any]:
-        """Carry a plan out and measure its file."""
-        seconds, folder = 0.0, self.checkpoint
-        for index, stage in enumerate(plan.stages):
-            before = folder
-            folder = self.output / "stages" / "+".join(s.name for s in plan.stages[: index + 1])
-            if folder not in self._done:
-                self._done[folder] = self._run(stage.job, str(before), *stage.options, *self._training(), out=folder)
-            seconds += self._done[folder]
-        path = self.output / "files" / f"{plan.name.replace(', ', '.')}.tflite"
-        seconds += self._write(folder, plan.recipe, path)
-        exported = json.loads(path.with_suffix(".report.json").read_text(encoding="utf-8"))
-        measures = measure_file(path, self.task, self.data, self.options.seed)
-        metrics = [name for name in measures if name not in ("size", "gzip", "low", "high", "latency")]
-        return {
-            "name": plan.name,
-            "file": str(path),
-            "checkpoint": str(folder),
-            "parameters": exported["parameters"],
-            **measures,
-            "metrics": metrics,
-            "judged": metrics[0],
-            "seconds": round(seconds, 1),
-        }
-
-    def _write(self, folder: pathlib.Path, recipe: str, path: pathlib.Path) -> float:
-        """Write the file by `recipe`; seconds that it took."""
-        if not RECIPES[recipe].needs_texts:
-            return self._run("export", str(folder), "--recipe", recipe, out=path)
-        command = [str(folder), "--recipe", recipe, "--calibration", str(self.options.train), *self._reading()]
-        return self._run("quantize", *command, out=path)
-
-    def _training(self) -> list[str]:
-        options = self.options
-        found = ["--train", options.train, "--dev", options.dev, "--epochs", options.epochs, "--seed", options.seed]
-        found += ["--batch-size", options.batch_size, "--learning-rate", options.learning_rate]
-        if options.max_length:
-            found += ["--max-length", options.max_length]
-        return [*(str(value) for value in found), *self._reading()]
-
-    def _reading(self) -> list[str]:
-        """The options that say how data files are read."""
-        options, found = self.options, []
-        for name in self.task.option_names:
-            value = getattr(options, name, None)
-            if value not in (None, False) and name not in ("regression", "multi_label"):  # which the model tells
-                found += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
-        return [*map(str, found), *(["--strict"] if options.strict else [])]
-
-    def _run(self, job: str, *arguments: str, out: pathlib.Path) -> float:
-        """Run a job as the command line would; seconds that it took."""
-        command = [*arguments, "-o", str(out)]
-        self.commands.append(shlex.join(["keras-bert", job, *command]))
-        module = importlib.import_module(f".{job}", __package__)
-        parser = argparse.ArgumentParser(f"keras-bert {job}")
-        module.add_arguments(parser)
-        began = time.perf_counter()
-        out.parent.mkdir(parents=True, exist_ok=True)
-        if module.run(parser.parse_args(command)):
-            raise KerasBertError(f"{job} failed: {self.commands[-1]}")
-        return time.perf_counter() - began
 
 
 def _met(row: dict[str, Any], conditions: list[Condition], teacher: dict[str, Any]) -> bool:
     return all(condition.holds(row, teacher) for condition in conditions)
 
 
-def _print(rows: list[dict[str, Any]], judged: str, title: str) -> None:
+def _print(rows: list[dict[str, Any]], failed: dict[str, str], judged: str, title: str) -> None:
     header = ["", "parameters", "file", "gzip", judged, "95% interval", "latency", "seconds"]
     table = [
         [
@@ -194,4 +121,6 @@ def _print(rows: list[dict[str, Any]], judged: str, title: str) -> None:
         ]
         for row in rows
     ]
-    print_table(title, header, table)
+    print_table(title, header, [*table, *([name, "failed"] for name in failed)])
+    for name, message in failed.items():
+        print(f"{name}: {message}")

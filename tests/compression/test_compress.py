@@ -1,5 +1,6 @@
 """`keras-bert compress`: targets, plans, the front of the trade, and a whole run."""
 
+import dataclasses
 import json
 import subprocess
 
@@ -8,6 +9,7 @@ from keras_bert_tools import cli
 from keras_bert_tools.compression.picture import pareto_front
 from keras_bert_tools.compression.plans import plans_for
 from keras_bert_tools.compression.target import check_measures, parse_target
+from keras_bert_tools.tflite.recipes import RECIPES
 
 import keras_bert as kb
 from keras_bert.errors import KerasBertError
@@ -46,14 +48,14 @@ def test_targets_that_are_not_measured(text, message):
 
 
 def test_plans_of_a_six_layer_model():
-    names = [plan.name for plan in plans_for(kb.PRESETS["minilm_l6_uncased"], 8000)]
+    names = [plan.name for plan in plans_for(kb.PRESETS["minilm_l6_uncased"], 8000, 30522)]
     rests = ("structure", "layers3", "layers2", "layers3+structure", "layers2+structure")
     chains = ["teacher", "vocabulary", *(f"vocabulary+{rest}" for rest in rests)]
     assert names[0] == "teacher, float32"
     assert names[1::2] == [f"{chain}, dynamic_int8" for chain in chains]
     assert names[2::2] == [f"{chain}, int4" for chain in chains]
     small = kb.PRESETS["bert_tiny_uncased"].replace(num_layers=1)
-    assert [len(plan.stages) for plan in plans_for(small, 40000)] == [0, 0, 0, 1, 1]
+    assert [len(plan.stages) for plan in plans_for(small, 8000, 8000)] == [0, 0, 0, 1, 1]
 
 
 def test_front_of_the_trade():
@@ -101,6 +103,38 @@ def test_a_target_met_at_once_trains_nothing(shallow, sentiment, tmp_path):
     report = json.loads((out / "report.json").read_text())
     assert (report["met"], report["winner"], len(report["rows"])) == (True, "teacher, dynamic_int8", 2)
     assert not (out / "stages").exists()
+
+
+def test_what_fails_is_told_and_the_rest_goes_on(shallow, sentiment, tmp_path, capsys):
+    """No vocabulary has 8 tokens: all plans that trim it fail, each for the same reason."""
+    pytest.importorskip("matplotlib")
+    out = tmp_path / "out"
+    data = ("--train", sentiment, "--dev", sentiment, "--vocabulary", 8)
+    assert run("compress", shallow, *data, "--target", "size<1KB", "-o", out) == 3
+    report = json.loads((out / "report.json").read_text())
+    assert [row["name"] for row in report["rows"]] == [
+        f"teacher, {recipe}" for recipe in ("float32", "dynamic_int8", "int4")
+    ]
+    chains = ("vocabulary", "vocabulary+structure")
+    assert list(report["failed"]) == [f"{chain}, {recipe}" for chain in chains for recipe in ("dynamic_int8", "int4")]
+    assert all("a vocabulary of 8 is too small" in message for message in report["failed"].values())
+    assert (out / "model.tflite").exists()
+    assert "prune" not in (out / "commands.sh").read_text()
+    shown = capsys.readouterr()
+    assert "failed" in next(line for line in shown.out.splitlines() if line.strip().startswith(chains[0]))
+    assert "vocabulary, int4 failed: a vocabulary of 8 is too small" in shown.err
+
+
+def test_nothing_is_left_to_choose_from(shallow, sentiment, tmp_path, capsys, monkeypatch):
+    """No int8 or 4-bit file agrees with Keras to the last bit."""
+    pytest.importorskip("matplotlib")
+    for name in ("dynamic_int8", "int4"):
+        monkeypatch.setitem(RECIPES, name, dataclasses.replace(RECIPES[name], tolerance=1e-9))
+    data = ("--train", sentiment, "--dev", sentiment, "--vocabulary", 8)
+    assert run("compress", shallow, *data, "--target", "size<1KB", "-o", tmp_path / "out") == 2
+    shown = capsys.readouterr().err
+    assert "error: no plan could be carried out; teacher, dynamic_int8: " in shown
+    assert not (tmp_path / "out" / "report.json").exists()
 
 
 def test_refused(shallow, sentiment, tmp_path, capsys):

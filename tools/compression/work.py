@@ -1,0 +1,110 @@
+"""Carrying plans out: each job as the command line would run it, each chain of stages once."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import pathlib
+import shlex
+import time
+from typing import Any
+
+from keras_bert.errors import KerasBertError
+
+from ..tflite.recipes import RECIPES
+from .measure import measure_file
+from .plans import Plan, Stage
+
+
+class Work:
+    """Runs jobs and keeps the commands of those that went well.
+
+    Args:
+        options: of `compress`. checkpoint: the teacher's. output: the folder to write.
+        task, data: what files are measured on.
+    """
+
+    def __init__(
+        self, options: argparse.Namespace, checkpoint: pathlib.Path, output: pathlib.Path, task: Any, data: Any
+    ) -> None:
+        self.options, self.checkpoint, self.output, self.task, self.data = options, checkpoint, output, task, data
+        self.commands: list[str] = []
+        self._done: dict[pathlib.Path, float | KerasBertError] = {}
+
+    def row(self, plan: Plan) -> dict[str, Any]:
+        """Carry a plan out and measure its file.
+
+        Raises:
+            KerasBertError: one of its stages fails, now or before in another plan, or its file does.
+        """
+        seconds, folder = 0.0, self.checkpoint
+        for index, stage in enumerate(plan.stages):
+            before = folder
+            folder = self.output / "stages" / "+".join(s.name for s in plan.stages[: index + 1])
+            seconds += self._stage(stage, before, folder)
+        path = self.output / "files" / f"{plan.name.replace(', ', '.')}.tflite"
+        seconds += self._write(folder, plan.recipe, path)
+        exported = json.loads(path.with_suffix(".report.json").read_text(encoding="utf-8"))
+        measures = measure_file(path, self.task, self.data, self.options.seed)
+        metrics = [name for name in measures if name not in ("size", "gzip", "low", "high", "latency")]
+        return {
+            "name": plan.name,
+            "file": str(path),
+            "checkpoint": str(folder),
+            "parameters": exported["parameters"],
+            **measures,
+            "metrics": metrics,
+            "judged": metrics[0],
+            "seconds": round(seconds, 1),
+        }
+
+    def _stage(self, stage: Stage, before: pathlib.Path, folder: pathlib.Path) -> float:
+        """Carry a stage out, once for all plans that begin alike; seconds that it took."""
+        if folder not in self._done:
+            try:
+                self._done[folder] = self._run(stage.job, str(before), *stage.options, *self._training(), out=folder)
+            except KerasBertError as error:
+                self._done[folder] = error
+        done = self._done[folder]
+        if isinstance(done, KerasBertError):
+            raise done
+        return done
+
+    def _write(self, folder: pathlib.Path, recipe: str, path: pathlib.Path) -> float:
+        """Write the file by `recipe`; seconds that it took."""
+        if not RECIPES[recipe].needs_texts:
+            return self._run("export", str(folder), "--recipe", recipe, out=path)
+        command = [str(folder), "--recipe", recipe, "--calibration", str(self.options.train), *self._reading()]
+        return self._run("quantize", *command, out=path)
+
+    def _training(self) -> list[str]:
+        options = self.options
+        found = ["--train", options.train, "--dev", options.dev, "--epochs", options.epochs, "--seed", options.seed]
+        found += ["--batch-size", options.batch_size, "--learning-rate", options.learning_rate]
+        if options.max_length:
+            found += ["--max-length", options.max_length]
+        return [*(str(value) for value in found), *self._reading()]
+
+    def _reading(self) -> list[str]:
+        """The options that say how data files are read."""
+        options, found = self.options, []
+        for name in self.task.option_names:
+            value = getattr(options, name, None)
+            if value not in (None, False) and name not in ("regression", "multi_label"):  # which the model tells
+                found += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
+        return [*map(str, found), *(["--strict"] if options.strict else [])]
+
+    def _run(self, job: str, *arguments: str, out: pathlib.Path) -> float:
+        """Run a job as the command line would; seconds that it took."""
+        command = [*arguments, "-o", str(out)]
+        module = importlib.import_module(f"..{job}", __package__)
+        parser = argparse.ArgumentParser(f"keras-bert {job}")
+        module.add_arguments(parser)
+        began = time.perf_counter()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        written = shlex.join(["keras-bert", job, *command])
+        if module.run(parser.parse_args(command)):
+            raise KerasBertError(f"{job} failed: {written}")
+        self.commands.append(written)
+        return time.perf_counter() - began
