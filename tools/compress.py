@@ -28,7 +28,7 @@ from . import options as shared
 from .compression.job import open_job
 from .compression.picture import draw, figure_class
 from .compression.plans import plans_for
-from .compression.target import Condition, check_measures, parse_target
+from .compression.target import check_measures, meets, nearest, parse_target
 from .compression.work import Work
 from .report import print_table, write_report
 from .tasks import add_reading_options
@@ -75,12 +75,12 @@ def run(options: argparse.Namespace) -> int:
             failed[plan.name] = str(error)
             print(f"{plan.name} failed: {error}", file=sys.stderr)
             continue
-        if not options.all and _met(rows[-1], conditions, rows[0]):
+        if not options.all and meets(rows[-1], conditions, rows[0]):
             break
     if len(rows) == 1:
         raise KerasBertError(f"no plan could be carried out; {'; '.join(': '.join(each) for each in failed.items())}")
-    winner = min(rows[1:], key=lambda row: (sum(c.shortfall(row, rows[0]) for c in conditions), row["size"]))
-    met = _met(winner, conditions, rows[0])
+    winner = nearest(rows[1:], conditions, rows[0])
+    met = meets(winner, conditions, rows[0])
     with atomic_path(output / "model.tflite") as temporary:
         shutil.copyfile(winner["file"], temporary)
     atomic_write_text(output / "commands.sh", "\n".join(["set -e", *work.commands]) + "\n")
@@ -100,10 +100,6 @@ def run(options: argparse.Namespace) -> int:
     _print(rows, failed, judged, title)
     draw(rows, judged, output)
     return 0 if met else NOT_MET
-
-
-def _met(row: dict[str, Any], conditions: list[Condition], teacher: dict[str, Any]) -> bool:
-    return all(condition.holds(row, teacher) for condition in conditions)
 
 
 def _print(rows: list[dict[str, Any]], failed: dict[str, str], judged: str, title: str) -> None:

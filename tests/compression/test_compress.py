@@ -8,7 +8,7 @@ import pytest
 from keras_bert_tools import cli
 from keras_bert_tools.compression.picture import pareto_front
 from keras_bert_tools.compression.plans import plans_for
-from keras_bert_tools.compression.target import check_measures, parse_target
+from keras_bert_tools.compression.target import check_measures, nearest, parse_target
 from keras_bert_tools.tflite.recipes import RECIPES
 
 import keras_bert as kb
@@ -31,6 +31,15 @@ def test_targets():
     assert accuracy.shortfall({"accuracy": 0.8}, TEACHER) == 0
     assert latency.holds({"latency": 2.5}, TEACHER)
     check_measures([size, latency], {"size": "bytes", "latency": "ms"})
+
+
+def test_the_nearest_meets_the_target_where_one_does():
+    """At equality a strict condition is off by nothing, and still not met."""
+    equal, larger, off = ({"size": size, "accuracy": score} for size, score in ((3, 0.7), (9, 0.71), (2, 0.6)))
+    conditions = parse_target("accuracy>0.7")
+    assert nearest([off, equal, larger], conditions, TEACHER) is larger
+    assert nearest([off, equal], conditions, TEACHER) is equal
+    assert nearest([larger, {**larger, "size": 8}, off], conditions, TEACHER)["size"] == 8
 
 
 @pytest.mark.parametrize(

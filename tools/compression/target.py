@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from keras_bert.errors import KerasBertError
 
@@ -41,7 +42,7 @@ class Condition:
         return _COMPARE[self.operator](measures[self.name], self.limit(teacher))
 
     def shortfall(self, measures: Mapping[str, float], teacher: Mapping[str, float]) -> float:
-        """How far off `measures` are, as a share of the limit; 0 where it holds."""
+        """How far off `measures` are, as a share of the limit; 0 where it holds, and at the limit itself."""
         limit = self.limit(teacher)
         return 0.0 if self.holds(measures, teacher) else abs(measures[self.name] - limit) / max(abs(limit), 1e-12)
 
@@ -63,6 +64,25 @@ def parse_target(text: str) -> list[Condition]:
         number = float(found["number"]) * _UNITS[unit]
         conditions.append(Condition(name, found["operator"], number, of_teacher, unit))
     return conditions
+
+
+def nearest(
+    rows: Sequence[Mapping[str, Any]], conditions: Sequence[Condition], teacher: Mapping[str, float]
+) -> Mapping[str, Any]:
+    """The smallest of the rows that meet all conditions; where none does, the one that is least off in all."""
+    return min(
+        rows,
+        key=lambda row: (
+            not meets(row, conditions, teacher),
+            sum(condition.shortfall(row, teacher) for condition in conditions),
+            row["size"],
+        ),
+    )
+
+
+def meets(measures: Mapping[str, Any], conditions: Sequence[Condition], teacher: Mapping[str, float]) -> bool:
+    """Whether `measures` fulfil all conditions."""
+    return all(condition.holds(measures, teacher) for condition in conditions)
 
 
 def check_measures(conditions: list[Condition], measures: Mapping[str, str]) -> None:
