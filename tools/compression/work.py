@@ -12,6 +12,7 @@ from typing import Any
 
 from keras_bert.errors import KerasBertError
 
+from ..tasks import given
 from ..tflite.recipes import RECIPES
 from .measure import measure_file
 from .plans import Plan, Stage
@@ -75,7 +76,7 @@ class Work:
         """Write the file by `recipe`; seconds that it took."""
         if not RECIPES[recipe].needs_texts:
             return self._run("export", str(folder), "--recipe", recipe, out=path)
-        command = [str(folder), "--recipe", recipe, "--calibration", str(self.options.train), *self._reading()]
+        command = [str(folder), "--recipe", recipe, "--train", str(self.options.train), *self._reading()]
         return self._run("quantize", *command, out=path)
 
     def _training(self) -> list[str]:
@@ -91,7 +92,7 @@ class Work:
         options, found = self.options, []
         for name in self.task.option_names:
             value = getattr(options, name, None)
-            if value not in (None, False) and name not in ("regression", "multi_label"):  # which the model tells
+            if given(value) and name not in ("regression", "multi_label"):  # which the model tells
                 found += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
         return [*map(str, found), *(["--strict"] if options.strict else [])]
 
