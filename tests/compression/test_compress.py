@@ -10,6 +10,7 @@ from keras_bert_tools.compression.picture import pareto_front
 from keras_bert_tools.compression.plans import plans_for
 from keras_bert_tools.compression.target import check_measures, nearest, parse_target
 from keras_bert_tools.tflite.recipes import RECIPES
+from tiny import save_random
 
 import keras_bert as kb
 from keras_bert.errors import KerasBertError
@@ -132,6 +133,20 @@ def test_what_fails_is_told_and_the_rest_goes_on(shallow, sentiment, tmp_path, c
     shown = capsys.readouterr()
     assert "failed" in next(line for line in shown.out.splitlines() if line.strip().startswith(chains[0]))
     assert "vocabulary, int4 failed: a vocabulary of 8 is too small" in shown.err
+
+
+def test_files_are_calibrated_on_the_data_as_it_is_read(tmp_path):
+    """Tags in the first column, in a file whose name says text: it is read as the task's all the same."""
+    pytest.importorskip("matplotlib")
+    tags = ["O", "B-PER", "I-PER"]
+    model = save_random(tmp_path / "model", lambda encoder, t: kb.TokenClassifier(encoder, tags, tokenizer=t))
+    sentences = ["B-PER anna\nO was\nO sad\n", "O a\nO fine\nO film\n", "O it\nO was\nO dull\n"]
+    (tmp_path / "train.txt").write_text("\n".join(sentences))
+    data = ("--train", tmp_path / "train.txt", "--dev", tmp_path / "train.txt", "--vocabulary", 8)
+    command = ("compress", model, *data, "--tag-column", 0, "--token-column", 1, "--target", "size<1KB")
+    assert run(*command, "-o", tmp_path / "out") == 3
+    report = json.loads((tmp_path / "out" / "files" / "teacher.int4.report.json").read_text())
+    assert report["calibration"]["texts"] == 3
 
 
 def test_nothing_is_left_to_choose_from(shallow, sentiment, tmp_path, capsys, monkeypatch):

@@ -2,13 +2,13 @@
 
 import json
 import pathlib
+import shutil
 
 import keras_bert_edge
 import numpy as np
 import pytest
-from harness import randomize
 from keras_bert_tools import cli
-from tiny import tiny_encoder
+from tiny import save_random
 
 import keras_bert as kb
 from keras_bert.data import predict_logits, probabilities, read_labelled_texts
@@ -20,19 +20,10 @@ def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
 
 
-def save(folder, make):
-    """A checkpoint of one layer, a random value in every weight."""
-    encoder = tiny_encoder(folder)
-    model = make(encoder, kb.Tokenizer.from_pretrained(folder))
-    randomize(model)
-    model.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     labels = ["neg", "pos"]
-    return save(
+    return save_random(
         tmp_path_factory.mktemp("classifier"),
         lambda encoder, tokenizer: kb.SequenceClassifier(encoder, labels, tokenizer=tokenizer),
     )
@@ -115,7 +106,7 @@ def test_tagging_and_answering(task, tmp_path):
         lines = data.read_text(encoding="utf-8").splitlines()
         tags = sorted({line.split()[-1] for line in lines if line.strip()})
         make = lambda encoder, tokenizer: kb.TokenClassifier(encoder, tags, tokenizer=tokenizer)  # noqa: E731
-    model = save(tmp_path / "model", make)
+    model = save_random(tmp_path / "model", make)
     for recipe in ("static_int8", "int4"):
         out = tmp_path / f"{recipe}.tflite"
         command = ("quantize", model, "-o", out, "--recipe", recipe, "--calibration", data, "--error-texts", 4)
@@ -130,6 +121,18 @@ def test_texts_in_another_language_are_told(classifier, tmp_path, capsys):
     unknown = json.loads((tmp_path / "m.report.json").read_text())["calibration"]["unknown"]
     assert unknown == pytest.approx(4 / 11)  # of [CLS] and [SEP] twice, four unknown words and three known ones
     assert f"warning: {unknown:.1%} of the tokens" in capsys.readouterr().err
+
+
+def test_a_model_without_data_files_is_calibrated_on_texts(sentiment, tmp_path, capsys):
+    model = save_random(tmp_path / "model", lambda encoder, t: kb.MaskedLanguageModel(encoder, tokenizer=t))
+    shutil.copy(sentiment, tmp_path / "texts.txt")
+    command = ("quantize", model, "-o", tmp_path / "m.tflite", "--recipe", "int4", "--error-texts", 4)
+    for option, file in (("--calibration", sentiment), ("--train", tmp_path / "texts.txt")):
+        assert run(*command, option, file) == 2
+        assert "a model for masked_lm has no data files: expected --calibration with a text" in capsys.readouterr().err
+    assert not (tmp_path / "m.tflite").exists()
+    assert run(*command, "--calibration", tmp_path / "texts.txt") == 0
+    assert json.loads((tmp_path / "m.report.json").read_text())["calibration"]["texts"] == 61  # its header is one
 
 
 @pytest.mark.parametrize(
