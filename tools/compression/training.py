@@ -113,7 +113,9 @@ def train(
             from 0, that may be kept.
     """
     started = time.time()
-    max_length = min(settings.max_length or task.max_length, student.config.max_positions)
+    readers = [student] if teacher is None else [student, teacher]
+    positions = min(model.config.max_positions for model in readers)
+    max_length = min(settings.max_length or task.max_length, positions)
     examples = task.training_examples(student, train_data, max_length, options)
     soft = None
     if teacher is None:
@@ -121,7 +123,13 @@ def train(
     elif losses.soft:
         soft = _soft_labels(teacher, examples.texts, teacher_ids, logits_file)
     dataset = distillation_dataset(
-        examples.texts, examples.targets, soft, student.config, batch_size=settings.batch_size, seed=settings.seed
+        examples.texts,
+        examples.targets,
+        soft,
+        student.config,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        segments=losses.reads_teacher and teacher.config.uses_segments,
     )
     steps_an_epoch = int(dataset.cardinality())
     steps = settings.epochs * steps_an_epoch
