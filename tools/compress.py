@@ -26,6 +26,7 @@ from keras_bert.files import atomic_path, atomic_write_text
 
 from . import options as shared
 from .compression.job import open_job
+from .compression.measure import edge_runner
 from .compression.picture import draw, figure_class
 from .compression.plans import plans_for
 from .compression.target import check_measures, meets, nearest, parse_target
@@ -58,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Try the plans, keep the winner; 0, or `NOT_MET`."""
     conditions = parse_target(options.target)
-    figure_class()  # a missing extra shall show before hours of training
+    for extra in (figure_class, edge_runner):
+        extra()  # one that is missing shall show before hours of training
     output = pathlib.Path(options.output)
     opened = open_job(options.model, options)
     data = opened.dev if opened.test is None else opened.test

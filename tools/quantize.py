@@ -31,6 +31,7 @@ from keras_bert.files import atomic_path
 from . import options as shared
 from .compression.calibration import Calibration, read_calibration
 from .compression.job import Job, add_data_options, check_apart, open_job, require
+from .compression.measure import edge_runner, measure_file
 from .compression.training import (
     add_loss_options,
     add_training_options,
@@ -81,6 +82,9 @@ def run(options: argparse.Namespace) -> int:
     values: dict[str, Any] = {"model": str(options.model), "output": str(output), "recipe": options.recipe}
     opened = open_job(options.model, options) if options.qat or options.test else None
     model = opened.model if opened is not None else load_model(path)
+    before = None
+    if opened is not None and opened.test is not None:  # now: ranges that lie beside the model will change it
+        before = evaluate(opened.task, model, opened.test, options.max_length).scores
     source = options.calibration or options.train
     calibration = None
     if source is not None:
@@ -99,7 +103,8 @@ def run(options: argparse.Namespace) -> int:
     values |= _convert(quantized, path, output, calibration, options)
     if opened is not None and opened.test is not None:
         values["scored_on"] = str(options.test)
-        values["scores"] = _scores(opened, output, options)
+        file = measure_file(output, opened.task, opened.test, options.seed)
+        values["scores"] = {"before": before, "file": file}
     values["seconds"] = round(time.perf_counter() - started, 1)
     write_report(output.with_suffix(".report.json"), "quantize", {**values, "options": vars(options)})
     _show(values)
@@ -110,6 +115,8 @@ def _check(options: argparse.Namespace, output: pathlib.Path) -> None:
     require(
         output.suffix == ".tflite", f"{output} is not a name for an exported file: expected one that ends in .tflite"
     )
+    if options.test:
+        edge_runner()
     if options.qat:
         require(options.recipe in TRAINED, f"--qat is for {' and '.join(TRAINED)}, not for {options.recipe}")
         require(options.train, "--qat trains on labelled data: expected --train FILE")
@@ -203,16 +210,6 @@ def _convert(
         "error": whole.error,
         "agreement": whole.agreement(),
         "layers": [dataclasses.asdict(each) for each in table],
-    }
-
-
-def _scores(opened: Job, output: pathlib.Path, options: argparse.Namespace) -> dict[str, Any]:
-    """The task's metrics of the model as it came, and what the file measures on the edge runner."""
-    from .compression.measure import measure_file
-
-    return {
-        "before": evaluate(opened.task, opened.model, opened.test, options.max_length).scores,
-        "file": measure_file(output, opened.task, opened.test, options.seed),
     }
 
 

@@ -36,6 +36,19 @@ def chances(path, table):
     return np.array([[result.scores[label] for label in runner.labels] for result in results])
 
 
+def write_close_calls(path, checkpoint):
+    """A labelled TSV of texts that the float model is least sure of, with its own labels."""
+    model, generator = kb.SequenceClassifier.from_pretrained(checkpoint), np.random.default_rng(5)
+    words = ["a", "bad", "dull", "film", "fine", "good", "great", "poor", "sad", "very", "was"]
+    texts = [" ".join(generator.choice(words, 8)) for _ in range(400)]
+    logits = predict_logits(model, texts)
+    margins = logits[:, 1] - logits[:, 0]
+    chosen = np.argsort(np.abs(margins))[:40]
+    rows = [f"{texts[i]}\t{model.labels[int(margins[i] > 0)]}" for i in chosen]
+    path.write_text("\n".join(["text\tlabel", *rows]) + "\n")
+    return path
+
+
 def test_int4_file_and_table(classifier, sentiment, tmp_path, capsys):
     out = tmp_path / "small.tflite"
     assert run("quantize", classifier, "-o", out, "--recipe", "int4", "--calibration", sentiment) == 0
@@ -84,8 +97,12 @@ def test_training_for_integers(classifier, sentiment, tmp_path, capsys):
     assert report["trained"]["scores"]["accuracy"] == report["scores"]["file"]["accuracy"]
     assert (tmp_path / "static" / "quantization.safetensors").exists()
     again = tmp_path / "again.tflite"
+    close = write_close_calls(tmp_path / "close.tsv", tmp_path / "static")
     command = ("quantize", tmp_path / "static", "-o", again, "--recipe", "static_int8", "--calibration", sentiment)
-    assert run(*command) == 0
+    assert run(*command, "--test", close) == 0
+    scores = json.loads((tmp_path / "again.report.json").read_text())["scores"]
+    assert scores["before"]["accuracy"] == 1.0  # of the float model, which gave the labels
+    assert scores["file"]["accuracy"] < 1.0
     layers = [
         {each["name"]: each["weights"] for each in json.loads(path.with_suffix(".report.json").read_text())["layers"]}
         for path in (out, again)
