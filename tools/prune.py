@@ -95,6 +95,7 @@ def _check(options: argparse.Namespace) -> None:
         require(value is None or value > 0, f"--{name}: expected 1 or more to stay, got {value}: pruned to nothing")
         require(value is None or options.train, f"--{name} needs --train: importance is measured on labelled examples")
     require(options.epochs == 0 or options.train, "training needs --train; without it pass --epochs 0")
+    losses_from(options)
     if options.sparsity is not None:
         masks.check_sparsity(options.sparsity, options.pattern)
         if options.method == "movement":

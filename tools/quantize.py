@@ -121,6 +121,7 @@ def _check(options: argparse.Namespace, output: pathlib.Path) -> None:
         require(options.recipe in TRAINED, f"--qat is for {' and '.join(TRAINED)}, not for {options.recipe}")
         require(options.train, "--qat trains on labelled data: expected --train FILE")
         require(options.epochs > 0, f"--epochs: expected a number above 0, got {options.epochs}")
+        losses_from(options)
         check_apart(_trained_path(options, output), options.model)
     require(
         not RECIPES[options.recipe].needs_texts or options.calibration or options.train,

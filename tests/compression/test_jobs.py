@@ -125,6 +125,8 @@ def test_corpus_of_another_language(classifier, tmp_path, capsys):
         (("prune", "--vocabulary", 8, "--epochs", 0), "needs texts"),
         (("distill", "--layers", 9, "TRAIN"), "1 to 3"),
         (("distill", "--layers", 2, "--soft", 0, "--hard", 0, "TRAIN"), "weights of the losses"),
+        (("distill", "--layers", 2, "--hidden", -1, "TRAIN"), "--hidden: expected a weight of 0 or more, got -1.0"),
+        (("prune", "--layers", 2, "--soft", -1, "TRAIN"), "--soft: expected a weight of 0 or more, got -1.0"),
         (("distill", "--student", "LARGE", "TRAIN"), "more than the teacher's"),
         (("distill", "--student", "OTHER", "TRAIN"), "vocabularies differ"),
     ],
@@ -166,3 +168,12 @@ def test_no_model_is_written_over_its_source(command, classifier, encoder, senti
     assert run(*named, "--train", sentiment, *FAST) == 2
     assert "is the model itself" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("job", ["distill", "prune"])
+@pytest.mark.parametrize(("option", "value"), [("--average", -0.1), ("--average", 1), ("--warmup", 1.5)])
+def test_shares_of_the_steps(job, option, value, tmp_path, capsys):
+    command = (job, "model", "--layers", 2, "--train", "train.tsv", "-o", tmp_path / "out", option, value)
+    with pytest.raises(SystemExit):
+        run(*command)
+    assert f"argument {option}: expected a number from 0 to 1, got {value}" in capsys.readouterr().err

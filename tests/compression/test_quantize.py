@@ -161,6 +161,7 @@ def test_a_model_without_data_files_is_calibrated_on_texts(sentiment, tmp_path, 
         (("--recipe", "int4", "--qat"), "--qat trains on labelled data"),
         (("--recipe", "float16", "--qat", "--train", "TRAIN"), "--qat is for static_int8 and int4, not for float16"),
         (("--recipe", "mixed", "--calibration", "TRAIN", "--budget", "1e-9"), "a budget of 1e-09 cannot be kept"),
+        (("--recipe", "int4", "--qat", "--train", "TRAIN", "--soft", "-1"), "--soft: expected a weight of 0 or more"),
         (("--recipe", "float16", "-o", "model.bin"), "expected one that ends in .tflite"),
     ],
 )

@@ -41,6 +41,11 @@ class DistillationLosses:
     relation_heads: int | None = None
 
     @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each part by its name."""
+        return {name: getattr(self, name) for name in ("soft", "hard", "hidden", "attention", "relations")}
+
+    @property
     def reads_teacher(self) -> bool:
         """Whether the teacher runs beside the student, because more than its logits is asked for."""
         return bool(self.hidden or self.attention or self.relations)
@@ -79,11 +84,7 @@ class Distiller(keras.Model):
             self._check(teacher)
         self.teacher = teacher if losses.reads_teacher else None
         student.compile()
-        self._parts = {
-            name: keras.metrics.Mean(name=name)
-            for name in ("soft", "hard", "hidden", "attention", "relations")
-            if getattr(losses, name)
-        }
+        self._parts = {name: keras.metrics.Mean(name=name) for name, weight in losses.weights.items() if weight}
 
     def _check(self, teacher: Any) -> None:
         mine, theirs, wanted = self.student.config, teacher.config, self.losses_wanted
