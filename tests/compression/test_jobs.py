@@ -54,6 +54,17 @@ def test_distill_to_a_checkpoint_of_another_family_and_width(classifier, sentime
     assert (student.config.family, student.config.hidden_size, student.labels) == ("distilbert", 8, ("neg", "pos"))
 
 
+def test_distill_to_a_checkpoint_with_a_head_of_its_own(classifier, sentiment, tmp_path, capsys):
+    teacher = kb.SequenceClassifier.from_pretrained(classifier)
+    small = kb.Encoder(teacher.config.replace(num_layers=1))
+    kb.SequenceClassifier(small, 3, tokenizer=teacher.tokenizer).save_pretrained(tmp_path / "small")
+    command = ("distill", classifier, "--student", tmp_path / "small", "--train", sentiment, "-o", tmp_path / "out")
+    assert run(*command, *FAST) == 2
+    assert "on the command line --new-head" in capsys.readouterr().err
+    assert run(*command, "--new-head", "--epochs", 1, "--batch-size", 16) == 0
+    assert kb.SequenceClassifier.from_pretrained(tmp_path / "out").labels == ("neg", "pos")
+
+
 def test_other_tasks(other_task, tmp_path):
     model, data = other_task
     common = ("--train", data, "--dev", data, "--epochs", 1, "--max-length", 40, "--batch-size", 8)
@@ -128,22 +139,31 @@ def test_corpus_of_another_language(classifier, tmp_path, capsys):
         (("distill", "--layers", 2, "--hidden", -1, "TRAIN"), "--hidden: expected a weight of 0 or more, got -1.0"),
         (("prune", "--layers", 2, "--soft", -1, "TRAIN"), "--soft: expected a weight of 0 or more, got -1.0"),
         (("distill", "--student", "LARGE", "TRAIN"), "more than the teacher's"),
-        (("distill", "--student", "OTHER", "TRAIN"), "vocabularies differ"),
+        (
+            ("distill", "--student", "OTHER", "TRAIN"),
+            "differ: the student's has 78 tokens, the teacher's 77;",
+        ),
+        (("distill", "--student", "SWAPPED", "TRAIN"), "differ: 5 is 'an' to the student, 'a' to the teacher;"),
+        (("distill", "--layers", 2, "--new-head", "TRAIN"), "--new-head is of --student"),
     ],
 )
 def test_refused(options, message, classifier, sentiment, tmp_path, capsys):
-    if "LARGE" in options or "OTHER" in options:
+    students = {"LARGE", "OTHER", "SWAPPED"}
+    if students & set(options):
         teacher = kb.SequenceClassifier.from_pretrained(classifier)
         tokenizer, config = teacher.tokenizer, teacher.config.replace(intermediate_size=64)
         if "OTHER" in options:
             tokenizer.add_tokens(["zebra"])
             config = config.replace(intermediate_size=8, vocab_size=tokenizer.vocab_size)
+        if "SWAPPED" in options:
+            tokens = sorted(tokenizer.vocab, key=tokenizer.vocab.get)
+            tokens[5:7] = tokens[6:4:-1]
+            (tmp_path / "vocab.txt").write_text("\n".join(tokens) + "\n")
+            tokenizer = kb.Tokenizer.from_pretrained(tmp_path)
         kb.Encoder(config).save_pretrained(tmp_path / "student", tokenizer=tokenizer)
     job, *rest = options
-    arguments = []
-    for value in rest:
-        places = {"TRAIN": ("--train", sentiment), "LARGE": (tmp_path / "student",), "OTHER": (tmp_path / "student",)}
-        arguments += places.get(value, (value,))
+    places = {"TRAIN": ("--train", sentiment), **dict.fromkeys(students, (tmp_path / "student",))}
+    arguments = [argument for value in rest for argument in places.get(value, (value,))]
     assert run(job, classifier, *arguments, "-o", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
