@@ -1,16 +1,21 @@
 """Make a trained model as small as a target asks, and show what each step cost.
 
 The tools are chained in a few sensible ways, from the mildest to the hardest: the vocabulary cut to the training texts,
-half of the heads and feed-forward, half and a third of the layers, both; each written as dynamic_int8 and as int4 and
-measured on the development set, or on --test where given. It stops at the first file that meets the target. In OUT lie
-model.tflite (the winner, or the nearest where none meets the target: exit status 3), its checkpoint under stages/,
-report.json, commands.sh (what was run, to repeat it), pareto.png and pareto.svg (extra `plots`).
+half of the heads and feed-forward, half and a third of the layers, both; each written as dynamic_int8 and as int4. It
+stops at the first file that meets the target. In OUT lie model.tflite (the winner, or the nearest where none meets the
+target: exit status 3), its checkpoint under stages/, report.json, commands.sh (what was run, to repeat it), pareto.png
+and pareto.svg (extra `plots`). Files are run by keras-bert-edge (extra `edge`). A plan that fails is told, and the
+others go on.
+
+On --train every stage is trained, vocabularies are cut and files calibrated. On --dev (default: a tenth of --train) the
+epochs are chosen, the target is judged and the winner is found. On --test nothing is chosen: every file is scored there
+once, and the report tells whether the winner meets the target there too.
 
 Conditions of a target: size, gzip, parameters, latency (ms) and the metrics of the task; numbers may have a unit or
 be a multiple of the teacher's own (the float32 file).
 
 example:
-  keras-bert compress out --train train.tsv --dev dev.tsv --target "size<10MB, accuracy>=0.97*teacher" -o small
+  keras-bert compress out --train train.tsv --test test.tsv --target "size<10MB, accuracy>=0.97*teacher" -o small
 """
 
 from __future__ import annotations
@@ -25,12 +30,14 @@ from keras_bert.errors import KerasBertError
 from keras_bert.files import atomic_path, atomic_write_text
 
 from . import options as shared
-from .compression.job import open_job
+from .compression.job import TASKS, open_job, require
 from .compression.measure import edge_runner
 from .compression.picture import draw, figure_class
-from .compression.plans import plans_for
-from .compression.target import check_measures, meets, nearest, parse_target
+from .compression.plans import Plan, plans_for
+from .compression.target import Condition, check_measures, meets, nearest, parse_target
+from .compression.training import evaluate
 from .compression.work import Work
+from .evaluate import saved_adapter
 from .report import print_table, write_report
 from .tasks import add_reading_options
 
@@ -41,9 +48,10 @@ _MEASURES = {"size": "bytes", "gzip": "bytes", "parameters": "", "latency": "ms"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The job's options."""
     parser.add_argument("model", help="directory of a trained checkpoint, the teacher")
-    parser.add_argument("--train", required=True, metavar="FILE", help="labelled data of the model's task")
-    parser.add_argument("--dev", required=True, metavar="FILE", help="chooses epochs, and the winner without --test")
-    parser.add_argument("--test", metavar="FILE", help="measured on instead of --dev")
+    parser.add_argument("--task", choices=TASKS, help="the model's; default: the one that it was saved for")
+    parser.add_argument("--train", required=True, metavar="FILE", help="labelled data of the task")
+    parser.add_argument("--dev", metavar="FILE", help="chooses epochs and the winner; default: a tenth of --train")
+    parser.add_argument("--test", metavar="FILE", help="every file is scored on it too, and nothing chosen by it")
     parser.add_argument("--target", required=True, metavar="CONDITIONS", help="with commas between")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="directory to write")
     parser.add_argument("--vocabulary", type=shared.positive(int), default=8000, help="tokens kept (default 8000)")
@@ -61,28 +69,20 @@ def run(options: argparse.Namespace) -> int:
     conditions = parse_target(options.target)
     for extra in (figure_class, edge_runner):
         extra()  # one that is missing shall show before hours of training
-    output = pathlib.Path(options.output)
+    output, checkpoint = pathlib.Path(options.output), shared.checkpoint_path(options.model)
+    saved = saved_adapter(checkpoint, options).name
+    require(options.task in (None, saved), f"{checkpoint} was saved for {saved}, not for {options.task}")
     opened = open_job(options.model, options)
-    data = opened.dev if opened.test is None else opened.test
-    work = Work(options, shared.checkpoint_path(options.model), output, opened.task, data)
+    scores = evaluate(opened.task, opened.model, opened.dev, options.max_length).scores
+    check_measures(conditions, {**_MEASURES, **dict.fromkeys(scores, "")})
+    work = Work(options, checkpoint, output, opened)
     teacher, *plans = plans_for(opened.model.config, options.vocabulary, opened.model.tokenizer.vocab_size)
     rows = [work.row(teacher)]
-    judged = rows[0]["judged"]
-    check_measures(conditions, {**_MEASURES, **dict.fromkeys(rows[0]["metrics"], "")})
-    failed: dict[str, str] = {}
-    for plan in plans:
-        try:
-            rows.append(work.row(plan))
-        except KerasBertError as error:
-            failed[plan.name] = str(error)
-            print(f"{plan.name} failed: {error}", file=sys.stderr)
-            continue
-        if not options.all and meets(rows[-1], conditions, rows[0]):
-            break
-    if len(rows) == 1:
-        raise KerasBertError(f"no plan could be carried out; {'; '.join(': '.join(each) for each in failed.items())}")
+    failed = _carry_out(plans, work, rows, [] if options.all else conditions)
     winner = nearest(rows[1:], conditions, rows[0])
     met = meets(winner, conditions, rows[0])
+    on_test = [{**row, **row["test"]} for row in rows] if opened.test is not None else []
+    met_on_test = meets(on_test[rows.index(winner)], conditions, on_test[0]) if on_test else None
     with atomic_path(output / "model.tflite") as temporary:
         shutil.copyfile(winner["file"], temporary)
     atomic_write_text(output / "commands.sh", "\n".join(["set -e", *work.commands]) + "\n")
@@ -91,34 +91,58 @@ def run(options: argparse.Namespace) -> int:
         "task": opened.task.name,
         "target": options.target,
         "met": met,
-        "measured_on": str(options.test or options.dev),
+        "met_on_test": met_on_test,
+        "options": vars(options),
         "winner": winner["name"],
         "rows": rows,
         "failed": failed,
         "seed": options.seed,
     }
     write_report(output / "report.json", "compress", report)
-    title = f"{winner['name']} {'meets' if met else 'comes nearest to'} {options.target}: {output}"
-    _print(rows, failed, judged, title)
-    draw(rows, judged, output)
+    title = f"{winner['name']} {'meets' if met else 'comes nearest to'} {options.target} on dev"
+    if met and on_test:
+        title += f", {'and' if met_on_test else 'but not'} on test"
+    _print({"dev": rows, **({"test": on_test} if on_test else {})}, failed, f"{title}: {output}")
+    draw(on_test or rows, rows[0]["judged"], "test" if on_test else "dev", output)
     return 0 if met else NOT_MET
 
 
-def _print(rows: list[dict[str, Any]], failed: dict[str, str], judged: str, title: str) -> None:
-    header = ["", "parameters", "file", "gzip", judged, "95% interval", "latency", "seconds"]
-    table = [
-        [
-            row["name"],
-            f"{row['parameters']:,}",
-            f"{row['size'] / 1e6:.2f} MB",
-            f"{row['gzip'] / 1e6:.2f} MB",
-            f"{row[judged]:.4f}",
-            f"{row['low']:.3f}-{row['high']:.3f}",
-            f"{row['latency']:.2f} ms",
-            row["seconds"],
-        ]
-        for row in rows
-    ]
-    print_table(title, header, [*table, *([name, "failed"] for name in failed)])
+def _carry_out(plans: list[Plan], work: Work, rows: list[dict[str, Any]], enough: list[Condition]) -> dict[str, str]:
+    """Add the row of every plan to `rows`, until one meets all of `enough`; why others failed, by name.
+
+    Args:
+        rows: the teacher's, to begin with. enough: none of them carries all plans out.
+
+    Raises:
+        KerasBertError: all failed.
+    """
+    failed: dict[str, str] = {}
+    for plan in plans:
+        try:
+            rows.append(work.row(plan))
+        except KerasBertError as error:
+            failed[plan.name] = str(error)
+            print(f"{plan.name} failed: {error}", file=sys.stderr)
+            continue
+        if enough and meets(rows[-1], enough, rows[0]):
+            break
+    if len(rows) == 1:
+        raise KerasBertError(f"no plan could be carried out; {'; '.join(': '.join(each) for each in failed.items())}")
+    return failed
+
+
+def _print(rows: dict[str, list[dict[str, Any]]], failed: dict[str, str], title: str) -> None:
+    """The table, its scores by split; below it what failed."""
+    judged = rows["dev"][0]["judged"]
+    header = ["", "parameters", "file", "gzip"]
+    for split in rows:
+        header += [f"{judged} ({split})", "95% interval"]
+    table = []
+    for row, *others in zip(*rows.values(), strict=True):
+        cells = [row["name"], f"{row['parameters']:,}", f"{row['size'] / 1e6:.2f} MB", f"{row['gzip'] / 1e6:.2f} MB"]
+        for each in (row, *others):
+            cells += [f"{each[judged]:.4f}", f"{each['low']:.3f}-{each['high']:.3f}"]
+        table.append([*cells, f"{row['latency']:.2f} ms", row["seconds"]])
+    print_table(title, [*header, "latency", "seconds"], [*table, *([name, "failed"] for name in failed)])
     for name, message in failed.items():
         print(f"{name}: {message}")

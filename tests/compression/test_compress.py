@@ -4,6 +4,8 @@ import dataclasses
 import json
 import subprocess
 
+import keras_bert_edge
+import numpy as np
 import pytest
 from keras_bert_tools import cli
 from keras_bert_tools.compression.picture import pareto_front
@@ -13,6 +15,7 @@ from keras_bert_tools.tflite.recipes import RECIPES
 from tiny import save_random
 
 import keras_bert as kb
+from keras_bert.data import read_labelled_texts, split_labelled_texts
 from keras_bert.errors import KerasBertError
 from keras_bert.models.structure import keep_layers
 
@@ -21,6 +24,12 @@ TEACHER = {"size": 90e6, "accuracy": 0.8, "latency": 6.0}
 
 def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
+
+
+def accuracy(path, data):
+    """Of a file, text by text on the edge runner."""
+    answers = [result.label for result in keras_bert_edge.load(str(path))(data.texts)]
+    return np.mean([a == b for a, b in zip(answers, data.labels, strict=True)])
 
 
 def test_targets():
@@ -85,7 +94,8 @@ def test_a_target_that_cannot_be_met_gives_the_nearest(shallow, sentiment, tmp_p
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"
     data = ("--train", sentiment, "--dev", sentiment, "--vocabulary", 70, "--epochs", 1, "--batch-size", 16)
-    assert run("compress", shallow, *data, "--target", "size<1KB, accuracy>=0.5*teacher", "-o", out) == 3
+    target = ("--target", "size<1KB, accuracy>=0.5*teacher")
+    assert run("compress", shallow, "--task", "sequence_classification", *data, *target, "-o", out) == 3
     report = json.loads((out / "report.json").read_text())
     assert report["met"] is False
     assert [row["name"] for row in report["rows"]][-2:] == [
@@ -108,11 +118,32 @@ def test_a_target_that_cannot_be_met_gives_the_nearest(shallow, sentiment, tmp_p
 def test_a_target_met_at_once_trains_nothing(shallow, sentiment, tmp_path):
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"
-    data = ("--train", sentiment, "--dev", sentiment)
-    assert run("compress", shallow, *data, "--target", "size<1*teacher", "-o", out) == 0
+    assert run("compress", shallow, "--train", sentiment, "--target", "size<1*teacher", "-o", out) == 0
     report = json.loads((out / "report.json").read_text())
     assert (report["met"], report["winner"], len(report["rows"])) == (True, "teacher, dynamic_int8", 2)
     assert not (out / "stages").exists()
+    # Judged on the tenth of --train that every job holds out by this seed.
+    _, dev = split_labelled_texts(read_labelled_texts(sentiment), 0.1, 0)
+    assert report["rows"][0]["accuracy"] == pytest.approx(accuracy(out / "files" / "teacher.float32.tflite", dev))
+
+
+def test_nothing_is_chosen_on_test(classifier, sentiment, tmp_path, capsys):
+    """Every label of the test set is wrong for this teacher: the target is met on dev and, it is told, not there."""
+    pytest.importorskip("matplotlib")
+    wrong, swapped = tmp_path / "wrong.tsv", {"neg": "pos", "pos": "neg"}
+    lines = sentiment.read_text().splitlines()
+    rows = [text.rpartition("\t") for text in lines[1:]]
+    wrong.write_text("\n".join([lines[0], *(f"{text}\t{swapped[label]}" for text, _, label in rows)]) + "\n")
+    data = ("--train", sentiment, "--dev", sentiment, "--test", wrong)
+    assert run("compress", classifier, *data, "--target", "accuracy>0.5", "-o", tmp_path / "out") == 0
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert (report["met"], report["met_on_test"]) == (True, False)
+    test = read_labelled_texts(wrong)
+    for row in report["rows"]:
+        assert row["accuracy"] == pytest.approx(1 - row["test"]["accuracy"])
+        assert row["test"]["accuracy"] == pytest.approx(accuracy(row["file"], test))
+        assert row["test"]["low"] <= row["test"]["accuracy"] <= row["test"]["high"]
+    assert "meets accuracy>0.5 on dev, but not on test" in capsys.readouterr().out
 
 
 def test_what_fails_is_told_and_the_rest_goes_on(shallow, sentiment, tmp_path, capsys):
@@ -161,8 +192,17 @@ def test_nothing_is_left_to_choose_from(shallow, sentiment, tmp_path, capsys, mo
     assert not (tmp_path / "out" / "report.json").exists()
 
 
-def test_refused(shallow, sentiment, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--target", "tiny"), "expected something like"),
+        (("--target", "f1>=0.9"), "the target names f1: expected one of size, gzip, parameters, latency, accuracy"),
+        (("--target", "size<1KB", "--task", "token_classification"), "was saved for sequence_classification, not for"),
+    ],
+)
+def test_refused(options, message, shallow, sentiment, tmp_path, capsys):
+    pytest.importorskip("matplotlib")
     data = ("--train", sentiment, "--dev", sentiment)
-    assert run("compress", shallow, *data, "--target", "tiny", "-o", tmp_path / "out") == 2
-    assert "expected something like" in capsys.readouterr().err
+    assert run("compress", shallow, *data, *options, "-o", tmp_path / "out") == 2
+    assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

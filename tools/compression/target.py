@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from keras_bert.errors import KerasBertError
 
@@ -14,6 +14,7 @@ _CONDITION = re.compile(
     r"\s*(?P<name>[a-z_0-9]+)\s*(?P<operator><=|>=|<|>)\s*(?P<number>\d+(\.\d+)?)\s*"
     r"(?P<rest>KB|MB|GB|B|ms|\*\s*teacher)?\s*"
 )
+_Row = TypeVar("_Row", bound=Mapping[str, Any])
 _COMPARE = {
     "<": lambda a, b: a < b,
     "<=": lambda a, b: a <= b,
@@ -66,9 +67,7 @@ def parse_target(text: str) -> list[Condition]:
     return conditions
 
 
-def nearest(
-    rows: Sequence[Mapping[str, Any]], conditions: Sequence[Condition], teacher: Mapping[str, float]
-) -> Mapping[str, Any]:
+def nearest(rows: Sequence[_Row], conditions: Sequence[Condition], teacher: Mapping[str, float]) -> _Row:
     """The smallest of the rows that meet all conditions; where none does, the one that is least off in all."""
     return min(
         rows,

@@ -14,8 +14,11 @@ from keras_bert.errors import KerasBertError
 
 from ..tasks import given
 from ..tflite.recipes import RECIPES
+from .job import Job
 from .measure import measure_file
 from .plans import Plan, Stage
+
+_OF_THE_FILE = ("size", "gzip", "latency")  # measures that are not scores
 
 
 class Work:
@@ -23,18 +26,18 @@ class Work:
 
     Args:
         options: of `compress`. checkpoint: the teacher's. output: the folder to write.
-        task, data: what files are measured on.
+        opened: the teacher, its task, and the data that files are measured on: dev and, where there is one, test.
     """
 
     def __init__(
-        self, options: argparse.Namespace, checkpoint: pathlib.Path, output: pathlib.Path, task: Any, data: Any
+        self, options: argparse.Namespace, checkpoint: pathlib.Path, output: pathlib.Path, opened: Job
     ) -> None:
-        self.options, self.checkpoint, self.output, self.task, self.data = options, checkpoint, output, task, data
+        self.options, self.checkpoint, self.output, self.opened = options, checkpoint, output, opened
         self.commands: list[str] = []
         self._done: dict[pathlib.Path, float | KerasBertError] = {}
 
     def row(self, plan: Plan) -> dict[str, Any]:
-        """Carry a plan out and measure its file.
+        """Carry a plan out and measure its file: on dev, and under `test` its scores there.
 
         Raises:
             KerasBertError: one of its stages fails, now or before in another plan, or its file does.
@@ -47,14 +50,20 @@ class Work:
         path = self.output / "files" / f"{plan.name.replace(', ', '.')}.tflite"
         seconds += self._write(folder, plan.recipe, path)
         exported = json.loads(path.with_suffix(".report.json").read_text(encoding="utf-8"))
-        measures = measure_file(path, self.task, self.data, self.options.seed)
-        metrics = [name for name in measures if name not in ("size", "gzip", "low", "high", "latency")]
+        task, seed = self.opened.task, self.options.seed
+        measures = measure_file(path, task, self.opened.dev, seed)
+        metrics = [name for name in measures if name not in (*_OF_THE_FILE, "low", "high")]
+        on_test = {}
+        if self.opened.test is not None:
+            found = measure_file(path, task, self.opened.test, seed)
+            on_test = {"test": {name: value for name, value in found.items() if name not in _OF_THE_FILE}}
         return {
             "name": plan.name,
             "file": str(path),
             "checkpoint": str(folder),
             "parameters": exported["parameters"],
             **measures,
+            **on_test,
             "metrics": metrics,
             "judged": metrics[0],
             "seconds": round(seconds, 1),
@@ -81,7 +90,9 @@ class Work:
 
     def _training(self) -> list[str]:
         options = self.options
-        found = ["--train", options.train, "--dev", options.dev, "--epochs", options.epochs, "--seed", options.seed]
+        # Without --dev the jobs hold the same tenth out, drawn from the same seed.
+        found = ["--train", options.train, *(["--dev", options.dev] if options.dev else [])]
+        found += ["--epochs", options.epochs, "--seed", options.seed]
         found += ["--batch-size", options.batch_size, "--learning-rate", options.learning_rate]
         if options.max_length:
             found += ["--max-length", options.max_length]
@@ -90,7 +101,7 @@ class Work:
     def _reading(self) -> list[str]:
         """The options that say how data files are read."""
         options, found = self.options, []
-        for name in self.task.option_names:
+        for name in self.opened.task.option_names:
             value = getattr(options, name, None)
             if given(value) and name not in ("regression", "multi_label"):  # which the model tells
                 found += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
