@@ -12,6 +12,9 @@ from keras_bert_tools import cli
 
 import keras_bert as kb
 from keras_bert.data import predict_logits, read_labelled_texts
+from keras_bert.layers import QuantizationSpec
+from keras_bert.models.quantization import dense_layers
+from keras_bert.models.structure import prune_structure
 
 FAST = ("--epochs", 3, "--learning-rate", 5e-3, "--batch-size", 8)
 
@@ -99,12 +102,32 @@ def test_prune_everything_and_export(classifier, sentiment, tmp_path):
 
 
 def test_without_training_the_weights_stay(classifier, sentiment, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "README.md").write_text("mine")
     assert run("prune", classifier, "--layers", "0,2", "--epochs", 0, "-o", tmp_path / "out") == 0
     old, new = (kb.SequenceClassifier.from_pretrained(path) for path in (classifier, tmp_path / "out"))
     for a, b in ((0, 0), (2, 1)):
         np.testing.assert_array_equal(
             values(old.encoder.blocks[a].feedforward_in.kernel), values(new.encoder.blocks[b].feedforward_in.kernel)
         )
+    assert (tmp_path / "out" / "README.md").read_text() == "mine"
+
+
+def test_a_card_says_who_opens_the_model(classifier, tmp_path):
+    """After a training of the pruned model too; and one of another job takes the place of the first."""
+    model = kb.SequenceClassifier.from_pretrained(classifier)
+    model.save_pretrained(tmp_path)
+    assert "`transformers` opens it" in (tmp_path / "README.md").read_text()
+    assert run("prune", classifier, "--layers", 2, "--epochs", 0, "-o", tmp_path) == 0
+    assert "made by `keras-bert prune`" in (tmp_path / "README.md").read_text()
+    prune_structure(model, heads=[np.array([0, 1])] * 3).save_pretrained(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert "so that the attention is 8 wide and the encoder 16" in card
+    assert "`transformers` cannot express this" in card
+    assert "opens it" not in card
+    next(iter(dense_layers(model).values())).enable_fake_quantization(QuantizationSpec())
+    model.save_pretrained(tmp_path)
+    assert "quantization.safetensors holds the ranges" in (tmp_path / "README.md").read_text()
 
 
 def test_movement(classifier, sentiment, tmp_path):

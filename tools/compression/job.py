@@ -110,7 +110,7 @@ def finish(
         **values,
     }
     write_report(output / "report.json", job, report)
-    write_card(output / "README.md", job, result, parameters, scores)
+    write_card(output, job, result, parameters, scores)
     judged = next(iter(scores["after"])) if scores else None
     header = ["", "parameters", *([f"{judged} ({split})"] if judged else [])]
     rows = [
