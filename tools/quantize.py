@@ -6,8 +6,9 @@ it, as many as it takes to keep the outputs' error within --budget). The last th
 one a line, in a file that ends in .txt, or a data file of the model's task.
 
 With --qat the model is trained first with the rounding of the recipe (static_int8 or int4) in its layers, by the model
-as it came; the trained checkpoint is kept, its ranges in quantization.safetensors, and the file has those ranges.
-Quantising that checkpoint again by the same recipe uses them too. The file is opened in LiteRT and compared with Keras.
+as it came; the trained checkpoint is kept in --checkpoint (default: OUT without .tflite), its ranges in
+quantization.safetensors, and the file has those ranges. Quantising that checkpoint again by the same recipe uses them
+too. The file is opened in LiteRT and compared with Keras.
 
 examples:
   keras-bert quantize out -o small.tflite --recipe int4 --calibration train.tsv
@@ -53,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The job's options."""
     parser.add_argument("model", help="directory of a trained checkpoint")
     parser.add_argument("--recipe", choices=[name for name in RECIPES if name != "float32"], required=True)
-    parser.add_argument("--calibration", metavar="FILE", help="texts, or data of the task; default: --train")
+    parser.add_argument(
+        "--calibration", metavar="FILE", help="texts, one a line (NAME.txt), or data of the task; default: --train"
+    )
     parser.add_argument(
         "--calibration-texts", type=shared.positive(int), default=256, metavar="N", help="drawn from it (default 256)"
     )
@@ -67,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--checkpoint", metavar="DIR", help="of --qat: keep the trained model there; default: OUT without .tflite"
     )
-    add_data_options(parser, required=False)
+    add_data_options(parser, required=False, output="file to write, NAME.tflite")
     add_loss_options(parser)
     add_training_options(parser, epochs=3)
 

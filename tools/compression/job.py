@@ -33,12 +33,12 @@ class Job:
     test: Any
 
 
-def add_data_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """--train, --dev, --test, -o and how files are read."""
+def add_data_options(parser: argparse.ArgumentParser, *, required: bool, output: str = "directory to write") -> None:
+    """--train, --dev, --test, -o, what `output` says, and how files are read."""
     parser.add_argument("--train", required=required, metavar="FILE", help="labelled data of the model's task")
     parser.add_argument("--dev", metavar="FILE", help="chooses the best epoch; default: a tenth of --train")
     parser.add_argument("--test", metavar="FILE", help="scored once, before and after")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="directory to write")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help=output)
     add_reading_options(parser)
 
 
