@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 import keras
+from harness import randomize
 
 import keras_bert as kb
 
@@ -35,6 +38,14 @@ def tiny_encoder(folder: pathlib.Path, **changes: object) -> kb.Encoder:
 def save_tiny_encoder(folder: pathlib.Path, **changes: object) -> pathlib.Path:
     """`tiny_encoder` as a checkpoint with its tokenizer."""
     tiny_encoder(folder, **changes).save_pretrained(folder, tokenizer=kb.Tokenizer.from_pretrained(folder))
+    return folder
+
+
+def save_random(folder: pathlib.Path, make: Callable[[kb.Encoder, kb.Tokenizer], Any]) -> pathlib.Path:
+    """What `make` builds upon `tiny_encoder`, a random value in every weight, as a checkpoint."""
+    model = make(tiny_encoder(folder), kb.Tokenizer.from_pretrained(folder))
+    randomize(model)
+    model.save_pretrained(folder)
     return folder
 
 

@@ -22,9 +22,10 @@ import keras
 
 from keras_bert.errors import KerasBertError
 from keras_bert.models.structure import keep_layers, spread_layers
+from keras_bert.tokenizers import Tokenizer
 
 from . import options as shared
-from .compression.job import Job, add_data_options, finish, open_job, require
+from .compression.job import Job, add_data_options, check_apart, finish, open_job, require
 from .compression.training import (
     add_loss_options,
     add_training_options,
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     start = parser.add_mutually_exclusive_group(required=True)
     start.add_argument("--layers", type=shared.layers, metavar="N|I,J,...", help="start from layers of the teacher")
     start.add_argument("--student", metavar="DIR", help="start from another checkpoint")
+    parser.add_argument("--new-head", action="store_true", help="of --student: leave the head that it has unread")
     add_data_options(parser, required=True)
     add_loss_options(parser)
     add_training_options(parser, epochs=5)
@@ -50,8 +52,10 @@ def run(options: argparse.Namespace) -> int:
     """Train the student, score both, write the report."""
     require(options.epochs > 0, f"--epochs: expected a number above 0, got {options.epochs}")
     losses = losses_from(options)
-    parts = (losses.soft, losses.hard, losses.hidden, losses.attention, losses.relations)
-    require(min(parts) >= 0 and max(parts) > 0, "the weights of the losses: expected none below 0 and one above")
+    require(options.student or not options.new_head, "--new-head is of --student")
+    require(any(losses.weights.values()), "the weights of the losses are all 0: expected one above")
+    output = pathlib.Path(options.output)
+    check_apart(output, options.teacher, *([options.student] if options.student else []))
     keras.utils.set_random_seed(options.seed)
     opened = open_job(options.teacher, options)
     student, origin = _student(opened, options)
@@ -61,7 +65,6 @@ def run(options: argparse.Namespace) -> int:
         f"the student has {student.count_params():,} parameters, more than the teacher's"
         f" {opened.model.count_params():,}: expected a smaller one",
     )
-    output = pathlib.Path(options.output)
     trained = train(
         opened.task,
         student,
@@ -93,13 +96,22 @@ def _student(opened: Job, options: argparse.Namespace) -> tuple[Any, Any]:
         return keep_layers(teacher, layers), {"layers": layers}
     path = shared.checkpoint_path(options.student)
     with quiet_imports():
-        student = opened.task.model_class.from_pretrained(path, **teacher.head_config())
+        student = opened.task.model_class.from_pretrained(path, new_head=options.new_head, **teacher.head_config())
     if student.tokenizer is None:
         student.tokenizer = teacher.tokenizer
         student.tokenizer.check_vocabulary(student.config.vocab_size)
-    if student.tokenizer.vocab != teacher.tokenizer.vocab:
-        raise KerasBertError(
-            f"the vocabularies differ: the student's has {student.tokenizer.vocab_size:,} tokens, the teacher's"
-            f" {teacher.tokenizer.vocab_size:,}; a student reads with its teacher's tokens"
-        )
+    _check_vocabulary(student.tokenizer, teacher.tokenizer)
     return student, {"checkpoint": str(options.student)}
+
+
+def _check_vocabulary(own: Tokenizer, other: Tokenizer) -> None:
+    """Raise KerasBertError where a student's tokens are not its teacher's."""
+    if own.vocab == other.vocab:
+        return
+    difference = f"the student's has {own.vocab_size:,} tokens, the teacher's {other.vocab_size:,}"
+    if own.vocab_size == other.vocab_size:
+        first = min(token_id for _, token_id in own.vocab.items() ^ other.vocab.items())
+        difference = (
+            f"{first} is {own.id_to_token(first)!r} to the student, {other.id_to_token(first)!r} to the teacher"
+        )
+    raise KerasBertError(f"the vocabularies differ: {difference}; a student reads with its teacher's tokens")

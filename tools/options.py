@@ -31,6 +31,19 @@ def _number(kind: type[int] | type[float], expected: str, accepts: Callable[[flo
     return parse
 
 
+def share(*, below_one: bool = True, above_zero: bool = False) -> Callable[[str], float]:
+    """An argparse type: a number from 0 to 1; `below_one` and `above_zero` leave out the ends."""
+
+    def parse(text: str) -> float:
+        value = float(text)
+        if not 0 <= value <= 1 or (below_one and value == 1) or (above_zero and value == 0):
+            raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
+        return value
+
+    parse.__name__ = "number"
+    return parse
+
+
 def checkpoint_path(name: str) -> pathlib.Path:
     """A directory, or `package:NAME/FOLDER`, a folder inside an installed Python package.
 

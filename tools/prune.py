@@ -34,7 +34,7 @@ from . import options as shared
 from .compression import masks
 from .compression.corpus import read_corpus, task_texts
 from .compression.importance import measure_importance, most_important
-from .compression.job import Job, add_data_options, finish, open_job, require
+from .compression.job import Job, add_data_options, check_apart, finish, open_job, require
 from .compression.movement import MovementScores
 from .compression.training import add_loss_options, add_training_options, losses_from, settings_from, train
 from .compression.vocabulary import trim_vocabulary
@@ -65,11 +65,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Prune, train, score both, write the report."""
     _check(options)
+    output = pathlib.Path(options.output)
+    check_apart(output, options.model)
     keras.utils.set_random_seed(options.seed)
     opened = open_job(options.model, options)
     model, values = _restructured(opened, options)
     teacher_ids = values.pop("kept_ids", None)
-    output = pathlib.Path(options.output)
     if options.epochs:
         values["trained"] = _trained(opened, model, teacher_ids, output, options)
     else:
@@ -94,6 +95,7 @@ def _check(options: argparse.Namespace) -> None:
         require(value is None or value > 0, f"--{name}: expected 1 or more to stay, got {value}: pruned to nothing")
         require(value is None or options.train, f"--{name} needs --train: importance is measured on labelled examples")
     require(options.epochs == 0 or options.train, "training needs --train; without it pass --epochs 0")
+    losses_from(options)
     if options.sparsity is not None:
         masks.check_sparsity(options.sparsity, options.pattern)
         if options.method == "movement":

@@ -6,8 +6,9 @@ it, as many as it takes to keep the outputs' error within --budget). The last th
 one a line, in a file that ends in .txt, or a data file of the model's task.
 
 With --qat the model is trained first with the rounding of the recipe (static_int8 or int4) in its layers, by the model
-as it came; the trained checkpoint is kept, its ranges in quantization.safetensors, and the file has those ranges.
-Quantising that checkpoint again by the same recipe uses them too. The file is opened in LiteRT and compared with Keras.
+as it came; the trained checkpoint is kept in --checkpoint (default: OUT without .tflite), its ranges in
+quantization.safetensors, and the file has those ranges. Quantising that checkpoint again by the same recipe uses them
+too. The file is opened in LiteRT and compared with Keras.
 
 examples:
   keras-bert quantize out -o small.tflite --recipe int4 --calibration train.tsv
@@ -30,7 +31,8 @@ from keras_bert.files import atomic_path
 
 from . import options as shared
 from .compression.calibration import Calibration, read_calibration
-from .compression.job import Job, add_data_options, open_job, require
+from .compression.job import Job, add_data_options, check_apart, open_job, require
+from .compression.measure import edge_runner, measure_file
 from .compression.training import (
     add_loss_options,
     add_training_options,
@@ -52,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The job's options."""
     parser.add_argument("model", help="directory of a trained checkpoint")
     parser.add_argument("--recipe", choices=[name for name in RECIPES if name != "float32"], required=True)
-    parser.add_argument("--calibration", metavar="FILE", help="texts, or data of the task; default: --train")
+    parser.add_argument(
+        "--calibration", metavar="FILE", help="texts, one a line (NAME.txt), or data of the task; default: --train"
+    )
     parser.add_argument(
         "--calibration-texts", type=shared.positive(int), default=256, metavar="N", help="drawn from it (default 256)"
     )
@@ -64,9 +68,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--qat", action="store_true", help="train the model for the recipe first")
     parser.add_argument(
-        "--checkpoint", metavar="DIR", help="keep the trained model there; default: OUT without .tflite"
+        "--checkpoint", metavar="DIR", help="of --qat: keep the trained model there; default: OUT without .tflite"
     )
-    add_data_options(parser, required=False)
+    add_data_options(parser, required=False, output="file to write, NAME.tflite")
     add_loss_options(parser)
     add_training_options(parser, epochs=3)
 
@@ -81,6 +85,9 @@ def run(options: argparse.Namespace) -> int:
     values: dict[str, Any] = {"model": str(options.model), "output": str(output), "recipe": options.recipe}
     opened = open_job(options.model, options) if options.qat or options.test else None
     model = opened.model if opened is not None else load_model(path)
+    before = None
+    if opened is not None and opened.test is not None:  # now: ranges that lie beside the model will change it
+        before = evaluate(opened.task, model, opened.test, options.max_length).scores
     source = options.calibration or options.train
     calibration = None
     if source is not None:
@@ -92,14 +99,15 @@ def run(options: argparse.Namespace) -> int:
     if options.qat:
         assert opened is not None
         assert calibration is not None
-        path = pathlib.Path(options.checkpoint or output.with_suffix(""))
+        path = _trained_path(options, output)
         values["trained"] = _train(opened, calibration, path, options)
         values["checkpoint"] = str(path)
         quantized = load_model(path, model.task)
     values |= _convert(quantized, path, output, calibration, options)
     if opened is not None and opened.test is not None:
         values["scored_on"] = str(options.test)
-        values["scores"] = _scores(opened, output, options)
+        file = measure_file(output, opened.task, opened.test, options.seed)
+        values["scores"] = {"before": before, "file": file}
     values["seconds"] = round(time.perf_counter() - started, 1)
     write_report(output.with_suffix(".report.json"), "quantize", {**values, "options": vars(options)})
     _show(values)
@@ -110,14 +118,23 @@ def _check(options: argparse.Namespace, output: pathlib.Path) -> None:
     require(
         output.suffix == ".tflite", f"{output} is not a name for an exported file: expected one that ends in .tflite"
     )
+    if options.test:
+        edge_runner()
     if options.qat:
         require(options.recipe in TRAINED, f"--qat is for {' and '.join(TRAINED)}, not for {options.recipe}")
         require(options.train, "--qat trains on labelled data: expected --train FILE")
         require(options.epochs > 0, f"--epochs: expected a number above 0, got {options.epochs}")
+        losses_from(options)
+        check_apart(_trained_path(options, output), options.model)
     require(
         not RECIPES[options.recipe].needs_texts or options.calibration or options.train,
         f"{options.recipe} is calibrated on texts such as the model will read: expected --calibration FILE",
     )
+
+
+def _trained_path(options: argparse.Namespace, output: pathlib.Path) -> pathlib.Path:
+    """The folder of the trained checkpoint."""
+    return pathlib.Path(options.checkpoint or output.with_suffix(""))
 
 
 def _train(opened: Job, calibration: Calibration, path: pathlib.Path, options: argparse.Namespace) -> dict[str, Any]:
@@ -197,16 +214,6 @@ def _convert(
         "error": whole.error,
         "agreement": whole.agreement(),
         "layers": [dataclasses.asdict(each) for each in table],
-    }
-
-
-def _scores(opened: Job, output: pathlib.Path, options: argparse.Namespace) -> dict[str, Any]:
-    """The task's metrics of the model as it came, and what the file measures on the edge runner."""
-    from .compression.measure import measure_file
-
-    return {
-        "before": evaluate(opened.task, opened.model, opened.test, options.max_length).scores,
-        "file": measure_file(output, opened.task, opened.test, options.seed),
     }
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..files import atomic_write_text
+from ..models.quantization import quantizers
 
 # The line by which a card of ours is known: another README.md is not ours to overwrite.
 MARK = "<!-- model card written by keras_bert -->"
@@ -20,14 +21,37 @@ _PIPELINES = {
     "masked_lm": "fill-mask",
 }
 _MOST_LABELS = 100
+_NARROW = (
+    "Attention heads were removed, so that the attention is {attention} wide and the encoder {hidden}: `head_size` in"
+    " config.json says so. `transformers` cannot express this and refuses the checkpoint; keras_bert and the files that"
+    " `keras-bert export` writes can."
+)
+_ROUNDED = (
+    "It was trained with the rounding of integers in its layers: quantization.safetensors holds the ranges, by which"
+    " `keras-bert quantize` writes its file. Read without them it is an ordinary model in floating point."
+)
 
 
 def write_card(path: str | os.PathLike[str], model: Any, facts: Mapping[str, Any] | None = None) -> None:
     """Write the card into the folder of a saved model, unless a README.md of another hand is there."""
+    write_readme(path, model_card(model, facts))
+
+
+def write_readme(path: str | os.PathLike[str], card: str) -> None:
+    """Write a card, which holds `MARK`, as README.md into a folder, unless one of another hand is there."""
     target = pathlib.Path(path) / "README.md"
     if target.exists() and MARK not in target.read_text(encoding="utf-8", errors="replace"):
         return
-    atomic_write_text(target, model_card(model, facts))
+    atomic_write_text(target, card)
+
+
+def who_opens(model: Any) -> str:
+    """Who reads the checkpoint of a model beside this library, and what is in it that they do not read."""
+    config = model.config
+    told = "`transformers` opens it too."
+    if config.head_size is not None:
+        told = _NARROW.format(attention=config.attention_size, hidden=config.hidden_size)
+    return f"{told} {_ROUNDED}" if quantizers(model) else told
 
 
 def model_card(model: Any, facts: Mapping[str, Any] | None = None) -> str:
@@ -113,9 +137,7 @@ def _labels(model: Any, facts: Mapping[str, Any]) -> list[str]:
 
 def _use(model: Any) -> str:
     code = f'import keras_bert as kb\n\nmodel = kb.{type(model).__name__}.from_pretrained("path/to/this/folder")'
-    return (
-        f"## Use\n\n```python\n{code}\n```\n\nor `keras-bert predict path/to/this/folder`; `transformers` opens it too."
-    )
+    return f"## Use\n\n```python\n{code}\n```\n\nor `keras-bert predict path/to/this/folder`. {who_opens(model)}"
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

@@ -174,7 +174,7 @@ def _load(slots: list[Slot], checkpoint: Checkpoint, values: StartingValues, *, 
             problems.append(f"missing {slot.name} {list(slot.shape)}")
         elif checkpoint.shape(stored) != slot.shape:
             came = list(checkpoint.shape(stored))
-            hint = " (new_head=True, --new-head of finetune, starts a new one)" if "head" in slot.part else ""
+            hint = " (new_head=True starts a new one; on the command line --new-head)" if "head" in slot.part else ""
             problems.append(f"{stored} has shape {came}, expected {list(slot.shape)}{hint}")
     names = {slot.name for slot in slots}
     for name in available:

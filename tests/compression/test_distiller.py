@@ -175,6 +175,8 @@ def test_logits_are_kept_and_belong_to_one_teacher(tmp_path):
     np.testing.assert_array_equal(again.values, first.values)
     with pytest.raises(KerasBertError, match="another teacher"):
         cached_logits(path, make("bert", seed=8), texts, never)
-    path.write_bytes(b"PK nonsense")
-    with pytest.raises(KerasBertError, match="no file of teacher logits"):
-        cached_logits(path, teacher, texts, never)
+    np.save(tmp_path / "array.npy", first.values)
+    for content in (b"PK nonsense", b"", (tmp_path / "array.npy").read_bytes()):
+        path.write_bytes(content)
+        with pytest.raises(KerasBertError, match="no file of teacher logits"):
+            cached_logits(path, teacher, texts, never)

@@ -1,6 +1,8 @@
 """`keras-bert distill` and `keras-bert prune` as a user runs them, and what they refuse."""
 
 import json
+import re
+import shutil
 
 import keras
 import numpy as np
@@ -10,6 +12,9 @@ from keras_bert_tools import cli
 
 import keras_bert as kb
 from keras_bert.data import predict_logits, read_labelled_texts
+from keras_bert.layers import QuantizationSpec
+from keras_bert.models.quantization import dense_layers
+from keras_bert.models.structure import prune_structure
 
 FAST = ("--epochs", 3, "--learning-rate", 5e-3, "--batch-size", 8)
 
@@ -52,6 +57,17 @@ def test_distill_to_a_checkpoint_of_another_family_and_width(classifier, sentime
     assert (student.config.family, student.config.hidden_size, student.labels) == ("distilbert", 8, ("neg", "pos"))
 
 
+def test_distill_to_a_checkpoint_with_a_head_of_its_own(classifier, sentiment, tmp_path, capsys):
+    teacher = kb.SequenceClassifier.from_pretrained(classifier)
+    small = kb.Encoder(teacher.config.replace(num_layers=1))
+    kb.SequenceClassifier(small, 3, tokenizer=teacher.tokenizer).save_pretrained(tmp_path / "small")
+    command = ("distill", classifier, "--student", tmp_path / "small", "--train", sentiment, "-o", tmp_path / "out")
+    assert run(*command, *FAST) == 2
+    assert "on the command line --new-head" in capsys.readouterr().err
+    assert run(*command, "--new-head", "--epochs", 1, "--batch-size", 16) == 0
+    assert kb.SequenceClassifier.from_pretrained(tmp_path / "out").labels == ("neg", "pos")
+
+
 def test_other_tasks(other_task, tmp_path):
     model, data = other_task
     common = ("--train", data, "--dev", data, "--epochs", 1, "--max-length", 40, "--batch-size", 8)
@@ -86,12 +102,32 @@ def test_prune_everything_and_export(classifier, sentiment, tmp_path):
 
 
 def test_without_training_the_weights_stay(classifier, sentiment, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "README.md").write_text("mine")
     assert run("prune", classifier, "--layers", "0,2", "--epochs", 0, "-o", tmp_path / "out") == 0
     old, new = (kb.SequenceClassifier.from_pretrained(path) for path in (classifier, tmp_path / "out"))
     for a, b in ((0, 0), (2, 1)):
         np.testing.assert_array_equal(
             values(old.encoder.blocks[a].feedforward_in.kernel), values(new.encoder.blocks[b].feedforward_in.kernel)
         )
+    assert (tmp_path / "out" / "README.md").read_text() == "mine"
+
+
+def test_a_card_says_who_opens_the_model(classifier, tmp_path):
+    """After a training of the pruned model too; and one of another job takes the place of the first."""
+    model = kb.SequenceClassifier.from_pretrained(classifier)
+    model.save_pretrained(tmp_path)
+    assert "`transformers` opens it" in (tmp_path / "README.md").read_text()
+    assert run("prune", classifier, "--layers", 2, "--epochs", 0, "-o", tmp_path) == 0
+    assert "made by `keras-bert prune`" in (tmp_path / "README.md").read_text()
+    prune_structure(model, heads=[np.array([0, 1])] * 3).save_pretrained(tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    assert "so that the attention is 8 wide and the encoder 16" in card
+    assert "`transformers` cannot express this" in card
+    assert "opens it" not in card
+    next(iter(dense_layers(model).values())).enable_fake_quantization(QuantizationSpec())
+    model.save_pretrained(tmp_path)
+    assert "quantization.safetensors holds the ranges" in (tmp_path / "README.md").read_text()
 
 
 def test_movement(classifier, sentiment, tmp_path):
@@ -123,23 +159,64 @@ def test_corpus_of_another_language(classifier, tmp_path, capsys):
         (("prune", "--vocabulary", 8, "--epochs", 0), "needs texts"),
         (("distill", "--layers", 9, "TRAIN"), "1 to 3"),
         (("distill", "--layers", 2, "--soft", 0, "--hard", 0, "TRAIN"), "weights of the losses"),
+        (("distill", "--layers", 2, "--hidden", -1, "TRAIN"), "--hidden: expected a weight of 0 or more, got -1.0"),
+        (("prune", "--layers", 2, "--soft", -1, "TRAIN"), "--soft: expected a weight of 0 or more, got -1.0"),
         (("distill", "--student", "LARGE", "TRAIN"), "more than the teacher's"),
-        (("distill", "--student", "OTHER", "TRAIN"), "vocabularies differ"),
+        (
+            ("distill", "--student", "OTHER", "TRAIN"),
+            "differ: the student's has 78 tokens, the teacher's 77;",
+        ),
+        (("distill", "--student", "SWAPPED", "TRAIN"), "differ: 5 is 'an' to the student, 'a' to the teacher;"),
+        (("distill", "--layers", 2, "--new-head", "TRAIN"), "--new-head is of --student"),
     ],
 )
 def test_refused(options, message, classifier, sentiment, tmp_path, capsys):
-    if "LARGE" in options or "OTHER" in options:
+    students = {"LARGE", "OTHER", "SWAPPED"}
+    if students & set(options):
         teacher = kb.SequenceClassifier.from_pretrained(classifier)
         tokenizer, config = teacher.tokenizer, teacher.config.replace(intermediate_size=64)
         if "OTHER" in options:
             tokenizer.add_tokens(["zebra"])
             config = config.replace(intermediate_size=8, vocab_size=tokenizer.vocab_size)
+        if "SWAPPED" in options:
+            tokens = sorted(tokenizer.vocab, key=tokenizer.vocab.get)
+            tokens[5:7] = tokens[6:4:-1]
+            (tmp_path / "vocab.txt").write_text("\n".join(tokens) + "\n")
+            tokenizer = kb.Tokenizer.from_pretrained(tmp_path)
         kb.Encoder(config).save_pretrained(tmp_path / "student", tokenizer=tokenizer)
     job, *rest = options
-    arguments = []
-    for value in rest:
-        places = {"TRAIN": ("--train", sentiment), "LARGE": (tmp_path / "student",), "OTHER": (tmp_path / "student",)}
-        arguments += places.get(value, (value,))
+    places = {"TRAIN": ("--train", sentiment), **dict.fromkeys(students, (tmp_path / "student",))}
+    arguments = [argument for value in rest for argument in places.get(value, (value,))]
     assert run(job, classifier, *arguments, "-o", tmp_path / "out") == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("prune", "MODEL", "--layers", 2, "-o", "MODEL"),
+        ("distill", "MODEL", "--layers", 2, "-o", "MODEL/../model"),
+        ("distill", "MODEL", "--student", "STUDENT", "-o", "STUDENT"),
+        ("quantize", "MODEL", "--recipe", "static_int8", "--qat", "-o", "MODEL.tflite"),
+        ("quantize", "MODEL", "--recipe", "int4", "--qat", "-o", "STUDENT.tflite", "--checkpoint", "MODEL"),
+    ],
+)
+def test_no_model_is_written_over_its_source(command, classifier, encoder, sentiment, tmp_path, capsys):
+    for name, source in (("model", classifier), ("student", encoder)):
+        shutil.copytree(source, tmp_path / name)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    places = {"MODEL": str(tmp_path / "model"), "STUDENT": str(tmp_path / "student")}
+    named = [re.sub("MODEL|STUDENT", lambda found: places[found[0]], str(part)) for part in command]
+    assert run(*named, "--train", sentiment, *FAST) == 2
+    assert "is the model itself" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("job", ["distill", "prune"])
+@pytest.mark.parametrize(("option", "value"), [("--average", -0.1), ("--average", 1), ("--warmup", 1.5)])
+def test_shares_of_the_steps(job, option, value, tmp_path, capsys):
+    command = (job, "model", "--layers", 2, "--train", "train.tsv", "-o", tmp_path / "out", option, value)
+    with pytest.raises(SystemExit):
+        run(*command)
+    assert f"argument {option}: expected a number from 0 to 1, got {value}" in capsys.readouterr().err

@@ -2,13 +2,13 @@
 
 import json
 import pathlib
+import shutil
 
 import keras_bert_edge
 import numpy as np
 import pytest
-from harness import randomize
 from keras_bert_tools import cli
-from tiny import tiny_encoder
+from tiny import save_random
 
 import keras_bert as kb
 from keras_bert.data import predict_logits, probabilities, read_labelled_texts
@@ -20,19 +20,10 @@ def run(*arguments):
     return cli.main([str(argument) for argument in arguments])
 
 
-def save(folder, make):
-    """A checkpoint of one layer, a random value in every weight."""
-    encoder = tiny_encoder(folder)
-    model = make(encoder, kb.Tokenizer.from_pretrained(folder))
-    randomize(model)
-    model.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     labels = ["neg", "pos"]
-    return save(
+    return save_random(
         tmp_path_factory.mktemp("classifier"),
         lambda encoder, tokenizer: kb.SequenceClassifier(encoder, labels, tokenizer=tokenizer),
     )
@@ -43,6 +34,19 @@ def chances(path, table):
     runner = keras_bert_edge.load(str(path))
     results = runner(read_labelled_texts(table).texts)
     return np.array([[result.scores[label] for label in runner.labels] for result in results])
+
+
+def write_close_calls(path, checkpoint):
+    """A labelled TSV of texts that the float model is least sure of, with its own labels."""
+    model, generator = kb.SequenceClassifier.from_pretrained(checkpoint), np.random.default_rng(5)
+    words = ["a", "bad", "dull", "film", "fine", "good", "great", "poor", "sad", "very", "was"]
+    texts = [" ".join(generator.choice(words, 8)) for _ in range(400)]
+    logits = predict_logits(model, texts)
+    margins = logits[:, 1] - logits[:, 0]
+    chosen = np.argsort(np.abs(margins))[:40]
+    rows = [f"{texts[i]}\t{model.labels[int(margins[i] > 0)]}" for i in chosen]
+    path.write_text("\n".join(["text\tlabel", *rows]) + "\n")
+    return path
 
 
 def test_int4_file_and_table(classifier, sentiment, tmp_path, capsys):
@@ -93,8 +97,12 @@ def test_training_for_integers(classifier, sentiment, tmp_path, capsys):
     assert report["trained"]["scores"]["accuracy"] == report["scores"]["file"]["accuracy"]
     assert (tmp_path / "static" / "quantization.safetensors").exists()
     again = tmp_path / "again.tflite"
+    close = write_close_calls(tmp_path / "close.tsv", tmp_path / "static")
     command = ("quantize", tmp_path / "static", "-o", again, "--recipe", "static_int8", "--calibration", sentiment)
-    assert run(*command) == 0
+    assert run(*command, "--test", close) == 0
+    scores = json.loads((tmp_path / "again.report.json").read_text())["scores"]
+    assert scores["before"]["accuracy"] == 1.0  # of the float model, which gave the labels
+    assert scores["file"]["accuracy"] < 1.0
     layers = [
         {each["name"]: each["weights"] for each in json.loads(path.with_suffix(".report.json").read_text())["layers"]}
         for path in (out, again)
@@ -115,7 +123,7 @@ def test_tagging_and_answering(task, tmp_path):
         lines = data.read_text(encoding="utf-8").splitlines()
         tags = sorted({line.split()[-1] for line in lines if line.strip()})
         make = lambda encoder, tokenizer: kb.TokenClassifier(encoder, tags, tokenizer=tokenizer)  # noqa: E731
-    model = save(tmp_path / "model", make)
+    model = save_random(tmp_path / "model", make)
     for recipe in ("static_int8", "int4"):
         out = tmp_path / f"{recipe}.tflite"
         command = ("quantize", model, "-o", out, "--recipe", recipe, "--calibration", data, "--error-texts", 4)
@@ -132,6 +140,18 @@ def test_texts_in_another_language_are_told(classifier, tmp_path, capsys):
     assert f"warning: {unknown:.1%} of the tokens" in capsys.readouterr().err
 
 
+def test_a_model_without_data_files_is_calibrated_on_texts(sentiment, tmp_path, capsys):
+    model = save_random(tmp_path / "model", lambda encoder, t: kb.MaskedLanguageModel(encoder, tokenizer=t))
+    shutil.copy(sentiment, tmp_path / "texts.txt")
+    command = ("quantize", model, "-o", tmp_path / "m.tflite", "--recipe", "int4", "--error-texts", 4)
+    for option, file in (("--calibration", sentiment), ("--train", tmp_path / "texts.txt")):
+        assert run(*command, option, file) == 2
+        assert "a model for masked_lm has no data files: expected --calibration with a text" in capsys.readouterr().err
+    assert not (tmp_path / "m.tflite").exists()
+    assert run(*command, "--calibration", tmp_path / "texts.txt") == 0
+    assert json.loads((tmp_path / "m.report.json").read_text())["calibration"]["texts"] == 61  # its header is one
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -141,6 +161,7 @@ def test_texts_in_another_language_are_told(classifier, tmp_path, capsys):
         (("--recipe", "int4", "--qat"), "--qat trains on labelled data"),
         (("--recipe", "float16", "--qat", "--train", "TRAIN"), "--qat is for static_int8 and int4, not for float16"),
         (("--recipe", "mixed", "--calibration", "TRAIN", "--budget", "1e-9"), "a budget of 1e-09 cannot be kept"),
+        (("--recipe", "int4", "--qat", "--train", "TRAIN", "--soft", "-1"), "--soft: expected a weight of 0 or more"),
         (("--recipe", "float16", "-o", "model.bin"), "expected one that ends in .tflite"),
     ],
 )

@@ -143,6 +143,7 @@ def test_questions_on_a_context_are_held_out_together(checkpoint, tmp_path):
     [
         (("--task", "token_classification", "--regression"), "--regression is no option of the task token_class"),
         (("--tag-column", "1"), "--tag-column is no option of the task sequence_classification, but of token_class"),
+        (("--tag-column", "0"), "--tag-column is no option of the task sequence_classification, but of token_class"),
         (("--task", "token_classification", "--strict"), "'I-A' goes on from nothing"),
         (("--task", "question_answering"), "not a SQuAD file"),
     ],

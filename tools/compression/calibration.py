@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from keras_bert.data import tokenize
-from keras_bert.errors import DataError
+from keras_bert.errors import DataError, KerasBertError
 
 from ..evaluate import follow_model, saved_adapter
+from ..tasks import ADAPTERS
 from .corpus import read_corpus
 from .vocabulary import unknown_share
 
@@ -41,16 +42,25 @@ class Calibration:
 def read_calibration(
     path: str, checkpoint: pathlib.Path, model: Any, options: argparse.Namespace, *, count: int, held_out: int
 ) -> Calibration:
-    """Draw texts from a file, by `options.seed`; one that ends in .txt has a text a line, another is the task's data.
+    """Draw texts from a file, by `options.seed`.
+
+    A file of `--calibration` that ends in .txt has a text a line; another, and `--train` whatever its name, is data of
+    the model's task.
 
     Warns on standard error where many of the tokens are unknown to the model.
 
     Raises:
         DataError: the file cannot be read or holds no text.
+        KerasBertError: data for a model whose task has none.
     """
-    if pathlib.Path(path).suffix == _PLAIN:
+    if options.calibration is not None and pathlib.Path(path).suffix == _PLAIN:
         tokenized = tokenize(model.tokenizer, read_corpus(path), max_length=_limit(model))
     else:
+        if model.task not in ADAPTERS:
+            raise KerasBertError(
+                f"a model for {model.task} has no data files: expected --calibration with a text a line, in a file that"
+                f" ends in {_PLAIN}, got {path}"
+            )
         task = saved_adapter(checkpoint, options)
         follow_model(options, getattr(model, "problem_type", None))
         tokenized = task.training_examples(model, task.read(path, options), _limit(model), options).texts

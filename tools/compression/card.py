@@ -6,13 +6,7 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
-from keras_bert.files import atomic_write_text
-
-_NARROW = (
-    "Attention heads were removed, so that the attention is {attention} wide and the encoder {hidden}: `head_size` in"
-    " config.json says so. `transformers` cannot express this and refuses the checkpoint; keras_bert and the files that"
-    " `keras-bert export` writes can."
-)
+from keras_bert.checkpoints.card import MARK, who_opens, write_readme
 
 
 def write_card(
@@ -22,7 +16,7 @@ def write_card(
     parameters: Mapping[str, int],
     scores: Mapping[str, Mapping[str, float]],
 ) -> None:
-    """Write the card.
+    """Write the card into the model's folder, unless a README.md of another hand is there.
 
     Args:
         job: that made the model. parameters, scores: by `before` and `after`; scores may be empty.
@@ -32,12 +26,9 @@ def write_card(
     rows = [["", "parameters", *metrics], ["---"] + ["---:"] * (1 + len(metrics))]
     for name, count in parameters.items():
         rows.append([name, f"{count:,}", *(f"{scores[name][metric]:.4f}" for metric in metrics)])
-    opens = "`transformers` opens it."
-    if config.head_size is not None:
-        opens = _NARROW.format(attention=config.attention_size, hidden=config.hidden_size)
     table = "\n".join(f"| {' | '.join(row)} |" for row in rows)
-    atomic_write_text(
+    write_readme(
         path,
-        f"# {config.family} for {model.task.replace('_', ' ')}, made by `keras-bert {job}`\n\n"
-        f"{table}\n\nA Hugging Face checkpoint. {opens} report.json holds the recipe.\n",
+        f"{MARK}\n\n# {config.family} for {model.task.replace('_', ' ')}, made by `keras-bert {job}`\n\n"
+        f"{table}\n\nA Hugging Face checkpoint. {who_opens(model)} report.json holds the recipe.\n",
     )

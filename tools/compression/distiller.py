@@ -41,6 +41,11 @@ class DistillationLosses:
     relation_heads: int | None = None
 
     @property
+    def weights(self) -> dict[str, float]:
+        """The weight of each part by its name."""
+        return {name: getattr(self, name) for name in ("soft", "hard", "hidden", "attention", "relations")}
+
+    @property
     def reads_teacher(self) -> bool:
         """Whether the teacher runs beside the student, because more than its logits is asked for."""
         return bool(self.hidden or self.attention or self.relations)
@@ -79,11 +84,7 @@ class Distiller(keras.Model):
             self._check(teacher)
         self.teacher = teacher if losses.reads_teacher else None
         student.compile()
-        self._parts = {
-            name: keras.metrics.Mean(name=name)
-            for name in ("soft", "hard", "hidden", "attention", "relations")
-            if getattr(losses, name)
-        }
+        self._parts = {name: keras.metrics.Mean(name=name) for name, weight in losses.weights.items() if weight}
 
     def _check(self, teacher: Any) -> None:
         mine, theirs, wanted = self.student.config, teacher.config, self.losses_wanted
@@ -115,17 +116,14 @@ class Distiller(keras.Model):
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The student's outputs and hidden states and, where it runs, the teacher's hidden states."""
-        found = self._student_trunk(inputs, training=training)
+        found = self._student_trunk(_read_by(self._student_trunk, inputs), training=training)
         result = {"outputs": _task_outputs(self.student, found), "hidden": found["hidden"]}
         if self._teacher_trunk is not None:
             inputs = dict(inputs)
             if self.teacher_ids is not None:
                 table = ops.convert_to_tensor(self.teacher_ids.astype("int32"))
                 inputs["token_ids"] = ops.take(table, inputs["token_ids"], axis=0)
-            names = [tensor.name for tensor in self._teacher_trunk.inputs]
-            if "segment_ids" in names and "segment_ids" not in inputs:
-                inputs["segment_ids"] = ops.zeros_like(inputs["token_ids"])
-            hidden = self._teacher_trunk({name: inputs[name] for name in names}, training=False)["hidden"]
+            hidden = self._teacher_trunk(_read_by(self._teacher_trunk, inputs), training=False)["hidden"]
             result["teacher_hidden"] = [ops.stop_gradient(state) for state in hidden]
         return result
 
@@ -207,6 +205,11 @@ def _trunk(model: Any) -> keras.Model:
     inner = encoder.config.layers_per_group
     states = [encoder.hidden_states[0], *encoder.hidden_states[inner::inner]]
     return keras.Model(encoder.input, {**encoder.output, "hidden": states})
+
+
+def _read_by(trunk: keras.Model, inputs: Any) -> dict[str, Any]:
+    """Those of `inputs` that an encoder has: of teacher and student one may have segments and the other none."""
+    return {tensor.name: inputs[tensor.name] for tensor in trunk.inputs}
 
 
 def _task_outputs(model: Any, found: Any) -> Any:

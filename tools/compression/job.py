@@ -1,4 +1,4 @@
-"""What the jobs `distill` and `prune` have in common: a trained model, its data, and the report at the end."""
+"""What `distill`, `prune` and `quantize` have in common: a trained model, its data, and the report at the end."""
 
 from __future__ import annotations
 
@@ -33,13 +33,22 @@ class Job:
     test: Any
 
 
-def add_data_options(parser: argparse.ArgumentParser, *, required: bool) -> None:
-    """--train, --dev, --test, -o and how files are read."""
+def add_data_options(parser: argparse.ArgumentParser, *, required: bool, output: str = "directory to write") -> None:
+    """--train, --dev, --test, -o, what `output` says, and how files are read."""
     parser.add_argument("--train", required=required, metavar="FILE", help="labelled data of the model's task")
     parser.add_argument("--dev", metavar="FILE", help="chooses the best epoch; default: a tenth of --train")
     parser.add_argument("--test", metavar="FILE", help="scored once, before and after")
-    parser.add_argument("-o", "--output", required=True, metavar="OUT", help="directory to write")
+    parser.add_argument("-o", "--output", required=True, metavar="OUT", help=output)
     add_reading_options(parser)
+
+
+def check_apart(output: pathlib.Path, *inputs: str) -> None:
+    """Raise KerasBertError where `output`, a folder that training writes, is one of the checkpoints that it reads."""
+    for name in inputs:
+        require(
+            output.resolve() != shared.checkpoint_path(name).resolve(),
+            f"{output} is the model itself, which the trained one would overwrite: name another folder",
+        )
 
 
 def open_job(path: str, options: argparse.Namespace) -> Job:
@@ -101,7 +110,7 @@ def finish(
         **values,
     }
     write_report(output / "report.json", job, report)
-    write_card(output / "README.md", job, result, parameters, scores)
+    write_card(output, job, result, parameters, scores)
     judged = next(iter(scores["after"])) if scores else None
     header = ["", "parameters", *([f"{judged} ({split})"] if judged else [])]
     rows = [

@@ -10,13 +10,28 @@ from typing import Any
 
 import numpy as np
 
-from keras_bert.errors import MissingExtraError
+from keras_bert.errors import KerasBertError, MissingExtraError
 
 from ..quiet import quiet_imports
 from ..tasks import TaskAdapter
 
 _RESAMPLES = 200
 _TIMED = 200  # examples
+
+
+def edge_runner() -> Any:
+    """The module `keras_bert_edge`.
+
+    Raises:
+        MissingExtraError: it is not installed (extra `edge`).
+    """
+    try:
+        import keras_bert_edge
+    except ModuleNotFoundError:
+        raise MissingExtraError(
+            "measuring a .tflite file needs the extra edge: pip install keras-bert-toolkit[edge]"
+        ) from None
+    return keras_bert_edge
 
 
 def measure_file(path: pathlib.Path, task: TaskAdapter, data: Any, seed: int = 0) -> dict[str, Any]:
@@ -28,17 +43,11 @@ def measure_file(path: pathlib.Path, task: TaskAdapter, data: Any, seed: int = 0
 
     Raises:
         MissingExtraError: keras-bert-edge is not installed (extra `edge`).
+        KerasBertError: the file cannot be run, or an example cannot be read by it.
     """
-    try:
-        import keras_bert_edge as edge
-    except ModuleNotFoundError:
-        raise MissingExtraError(
-            "measuring a .tflite file needs the extra edge: pip install keras-bert-toolkit[edge]"
-        ) from None
-    with quiet_imports():
-        runner = edge.load(str(path), threads=1)
+    edge = edge_runner()
     durations: list[float] = []
-    began = time.perf_counter()
+    began = 0.0
 
     def done(count: int) -> None:
         nonlocal began
@@ -46,7 +55,13 @@ def measure_file(path: pathlib.Path, task: TaskAdapter, data: Any, seed: int = 0
         durations.append((now - began) / count)
         began = now
 
-    predictions = task.edge_predict(runner, data, done)
+    try:
+        with quiet_imports():
+            runner = edge.load(str(path), threads=1)
+        began = time.perf_counter()
+        predictions = task.edge_predict(runner, data, done)
+    except edge.EdgeError as error:
+        raise KerasBertError(str(error)) from error
     found = task.evaluate(predictions, data, runner).scores
     low, high = _interval(predictions, task, data, runner, seed)
     return {

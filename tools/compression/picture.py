@@ -33,8 +33,8 @@ def figure_class() -> Any:
     return Figure
 
 
-def draw(rows: Sequence[Mapping[str, Any]], worth: str, folder: pathlib.Path) -> None:
-    """Write `pareto.png` and `pareto.svg`: score with its interval over file size and over latency."""
+def draw(rows: Sequence[Mapping[str, Any]], worth: str, split: str, folder: pathlib.Path) -> None:
+    """Write `pareto.png` and `pareto.svg`: score on a split with its interval over file size and over latency."""
     figure = figure_class()(figsize=(11, 4.5), layout="constrained")
     costs = (("size", "file, MB", 1e6), ("latency", "median latency, ms", 1))
     for axes, (cost, label, scale) in zip(figure.subplots(1, 2, sharey=True), costs, strict=True):
@@ -47,7 +47,7 @@ def draw(rows: Sequence[Mapping[str, Any]], worth: str, folder: pathlib.Path) ->
         axes.plot([row[cost] / scale for row in front], [row[worth] for row in front], color="C1", linewidth=1)
         axes.set_xscale("log")
         axes.set_xlabel(label)
-        axes.set_ylabel(f"{worth} (95% interval)")
+        axes.set_ylabel(f"{worth} on {split} (95% interval)")
     for kind in ("png", "svg"):
         with atomic_path(folder / f"pareto.{kind}") as temporary:
             figure.savefig(temporary, format=kind, dpi=150)

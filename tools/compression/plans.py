@@ -29,14 +29,15 @@ class Plan:
         return f"{'+'.join(stage.name for stage in self.stages) or 'teacher'}, {self.recipe}"
 
 
-def plans_for(config: EncoderConfig, vocabulary: int) -> list[Plan]:
-    """Plans for a teacher of this shape; those that would change nothing are left out.
+def plans_for(config: EncoderConfig, vocabulary: int, tokens: int) -> list[Plan]:
+    """Plans for a teacher of this shape, its own file first; those that would change nothing are left out.
 
     Args:
         vocabulary: tokens that a trimmed vocabulary keeps.
+        tokens: of the teacher's tokenizer; its table may have more rows.
     """
     trimmed = [Stage("vocabulary", "prune", ("--vocabulary", str(vocabulary)))]
-    if vocabulary >= config.vocab_size:
+    if vocabulary >= tokens:
         trimmed = []
     half = Stage(
         "structure",

@@ -100,10 +100,13 @@ def cached_logits(
             np.savez(file, values=found.values, per_token=found.per_token, digest=digest)
         return found
     try:
-        with np.load(path, allow_pickle=False) as stored:
+        stored = np.load(path, allow_pickle=False)
+        if isinstance(stored, np.ndarray):
+            raise ValueError("it holds a bare array")
+        with stored:
             found = SoftLabels(stored["values"], bool(stored["per_token"]))
             same = str(stored["digest"]) == digest
-    except (OSError, ValueError, KeyError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise KerasBertError(f"{path} is no file of teacher logits: {error}") from error
     if not same:
         raise KerasBertError(
@@ -120,12 +123,15 @@ def distillation_dataset(
     *,
     batch_size: int,
     seed: int = 0,
+    segments: bool = False,
 ) -> Any:
     """A `tf.data.Dataset` of (features, {"hard": targets, "soft": teacher's logits}) batches, shuffled anew each epoch.
 
     Args:
         targets: array [texts, ...], such arrays by output name, or `TokenTargets`.
         soft: None leaves `soft` out.
+        config: the student's. segments: the teacher reads the batches too, and has segments: they are in the features
+            whether the student has any or not.
     """
     import tensorflow as tf
 
@@ -134,6 +140,8 @@ def distillation_dataset(
     def batch(indices: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         features = texts.features(indices, config)
         length = features["token_ids"].shape[1]
+        if segments:
+            features["segment_ids"] = texts.padded(texts.segment_ids, indices, length, 0)
         if isinstance(targets, TokenTargets):
             hard = texts.padded(targets.values, indices, length, IGNORED_TARGET)
         else:

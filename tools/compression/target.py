@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
 
 from keras_bert.errors import KerasBertError
 
@@ -13,6 +14,7 @@ _CONDITION = re.compile(
     r"\s*(?P<name>[a-z_0-9]+)\s*(?P<operator><=|>=|<|>)\s*(?P<number>\d+(\.\d+)?)\s*"
     r"(?P<rest>KB|MB|GB|B|ms|\*\s*teacher)?\s*"
 )
+_Row = TypeVar("_Row", bound=Mapping[str, Any])
 _COMPARE = {
     "<": lambda a, b: a < b,
     "<=": lambda a, b: a <= b,
@@ -41,7 +43,7 @@ class Condition:
         return _COMPARE[self.operator](measures[self.name], self.limit(teacher))
 
     def shortfall(self, measures: Mapping[str, float], teacher: Mapping[str, float]) -> float:
-        """How far off `measures` are, as a share of the limit; 0 where it holds."""
+        """How far off `measures` are, as a share of the limit; 0 where it holds, and at the limit itself."""
         limit = self.limit(teacher)
         return 0.0 if self.holds(measures, teacher) else abs(measures[self.name] - limit) / max(abs(limit), 1e-12)
 
@@ -63,6 +65,23 @@ def parse_target(text: str) -> list[Condition]:
         number = float(found["number"]) * _UNITS[unit]
         conditions.append(Condition(name, found["operator"], number, of_teacher, unit))
     return conditions
+
+
+def nearest(rows: Sequence[_Row], conditions: Sequence[Condition], teacher: Mapping[str, float]) -> _Row:
+    """The smallest of the rows that meet all conditions; where none does, the one that is least off in all."""
+    return min(
+        rows,
+        key=lambda row: (
+            not meets(row, conditions, teacher),
+            sum(condition.shortfall(row, teacher) for condition in conditions),
+            row["size"],
+        ),
+    )
+
+
+def meets(measures: Mapping[str, Any], conditions: Sequence[Condition], teacher: Mapping[str, float]) -> bool:
+    """Whether `measures` fulfil all conditions."""
+    return all(condition.holds(measures, teacher) for condition in conditions)
 
 
 def check_measures(conditions: list[Condition], measures: Mapping[str, str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import math
 import pathlib
 import time
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ import keras
 import numpy as np
 
 import keras_bert as kb
+from keras_bert.errors import KerasBertError
 from keras_bert.models.inputs import build_optimizer
 
 from .. import options as shared
@@ -54,9 +56,13 @@ def add_training_options(parser: argparse.ArgumentParser, *, epochs: int) -> Non
     group.add_argument("--epochs", type=int, default=epochs, help="default: %(default)s")
     group.add_argument("--batch-size", type=shared.positive(int), default=32)
     group.add_argument("--learning-rate", type=shared.positive(float), default=5e-5, help="peak (default 5e-5)")
-    group.add_argument("--warmup", type=float, default=0.1, help="share of the steps it rises (default 0.1)")
+    group.add_argument(
+        "--warmup", type=shared.share(below_one=False), default=0.1, help="share of the steps it rises (default 0.1)"
+    )
     group.add_argument("--weight-decay", type=float, default=0.01)
-    group.add_argument("--average", type=float, default=0.1, help="average weights over this share of the steps (0.1)")
+    group.add_argument(
+        "--average", type=shared.share(), default=0.1, help="average weights over this share of the steps (0.1)"
+    )
     group.add_argument("--max-length", type=shared.positive(int), help="longest input in tokens; default: the task's")
     group.add_argument("--seed", type=int, default=0)
 
@@ -81,8 +87,16 @@ def settings_from(options: argparse.Namespace) -> TrainingSettings:
 
 
 def losses_from(options: argparse.Namespace) -> DistillationLosses:
-    """The losses of the command line."""
-    return DistillationLosses(**{f.name: getattr(options, f.name) for f in dataclasses.fields(DistillationLosses)})
+    """The losses of the command line.
+
+    Raises:
+        KerasBertError: a part has a weight below 0, which would train away from the teacher.
+    """
+    losses = DistillationLosses(**{f.name: getattr(options, f.name) for f in dataclasses.fields(DistillationLosses)})
+    for name, weight in losses.weights.items():
+        if not 0 <= weight < math.inf:
+            raise KerasBertError(f"--{name}: expected a weight of 0 or more, got {weight}")
+    return losses
 
 
 def train(
@@ -113,7 +127,9 @@ def train(
             from 0, that may be kept.
     """
     started = time.time()
-    max_length = min(settings.max_length or task.max_length, student.config.max_positions)
+    readers = [student] if teacher is None else [student, teacher]
+    positions = min(model.config.max_positions for model in readers)
+    max_length = min(settings.max_length or task.max_length, positions)
     examples = task.training_examples(student, train_data, max_length, options)
     soft = None
     if teacher is None:
@@ -121,7 +137,13 @@ def train(
     elif losses.soft:
         soft = _soft_labels(teacher, examples.texts, teacher_ids, logits_file)
     dataset = distillation_dataset(
-        examples.texts, examples.targets, soft, student.config, batch_size=settings.batch_size, seed=settings.seed
+        examples.texts,
+        examples.targets,
+        soft,
+        student.config,
+        batch_size=settings.batch_size,
+        seed=settings.seed,
+        segments=losses.reads_teacher and teacher.config.uses_segments,
     )
     steps_an_epoch = int(dataset.cardinality())
     steps = settings.epochs * steps_an_epoch

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
 
 from .. import options as shared
+from ..options import share
 from ..tasks import defaults
 
 # Wider networks want smaller steps: BERT base, of width 768, is fine-tuned at 2e-5 to 5e-5, BERT tiny (128) at 1e-4 to
 # 3e-4 (google-research/bert, README).
 BASE_RATE, BASE_WIDTH = 5e-5, 768
 PRECISIONS = ("float32", "mixed_bfloat16", "mixed_float16")
-
-
-def share(*, below_one: bool = True, above_zero: bool = False) -> Callable[[str], float]:
-    """An argparse type: a number from 0 to 1; `below_one` and `above_zero` leave out the ends."""
-
-    def parse(text: str) -> float:
-        value = float(text)
-        if not 0 <= value <= 1 or (below_one and value == 1) or (above_zero and value == 0):
-            raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, got {text}")
-        return value
-
-    parse.__name__ = "number"
-    return parse
 
 
 def add_training_options(parser: argparse.ArgumentParser) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from typing import Any
 
 from keras_bert.errors import KerasBertError
 
@@ -26,6 +27,7 @@ __all__ = [
     "add_reading_options",
     "chosen",
     "defaults",
+    "given",
 ]
 
 
@@ -50,6 +52,11 @@ def defaults(attribute: str) -> str:
     return ", ".join(f"{getattr(adapter, attribute)} for {adapter.name}" for adapter in ADAPTERS.values())
 
 
+def given(value: Any) -> bool:
+    """Whether an option of a task was given: each is None or False unless it is, and 0 is a value like another."""
+    return value is not None and value is not False
+
+
 def chosen(options: argparse.Namespace, task: str) -> TaskAdapter:
     """The adapter of a task.
 
@@ -62,6 +69,6 @@ def chosen(options: argparse.Namespace, task: str) -> TaskAdapter:
         if other.name == task:
             continue
         for name in set(other.option_names) - set(ADAPTERS[task].option_names):
-            if getattr(options, name, None) not in (None, False):
+            if given(getattr(options, name, None)):
                 raise KerasBertError(f"--{name.replace('_', '-')} is no option of the task {task}, but of {other.name}")
     return ADAPTERS[task]

@@ -110,9 +110,8 @@ class QuestionAnswering(TaskAdapter):
             if values is not None:
                 named[f"{part}_f1"] = values.f1
         named.update(best_f1=f1.score, best_f1_threshold=f1.threshold, best_exact_match=exact.score)
-        return Evaluation(
-            named, {**details, "null_score_differences": dict(zip(details["answers"], differences, strict=True))}
-        )
+        by_id = {q.id: value for q, value in zip(data.questions, differences, strict=True)}
+        return Evaluation(named, {**details, "null_score_differences": by_id})
 
     def answer(
         self, model: Any, texts: Sequence[str], pairs: Sequence[str] | None, options: argparse.Namespace

@@ -1,0 +1,65 @@
+"""Training by a teacher of another shape: what it reads, and how long."""
+
+import argparse
+
+import keras
+import numpy as np
+import pytest
+from harness import arrays, randomize
+from keras_bert_tools.compression.distiller import DistillationLosses
+from keras_bert_tools.compression.training import TrainingSettings, train
+from keras_bert_tools.tasks import ADAPTERS
+from tiny import tiny_encoder
+
+import keras_bert as kb
+from keras_bert.data import read_labelled_texts
+
+NO_DROPOUT = {"hidden_dropout": 0.0, "attention_dropout": 0.0, "classifier_dropout": 0.0}
+
+
+def tiny_classifier(folder, seed, **changes):
+    encoder = tiny_encoder(folder, **NO_DROPOUT, **changes)
+    model = kb.SequenceClassifier(encoder, ["neg", "pos"], tokenizer=kb.Tokenizer.from_pretrained(folder))
+    randomize(model, seed)
+    return model
+
+
+def hidden_states(model, inputs):
+    """Of the embedding and of the one layer, text after text without padding."""
+    states = keras.Model(model.encoder.input, model.encoder.hidden_states)(inputs)
+    return [arrays(state)["output"][inputs["padding_mask"] == 1] for state in states]
+
+
+def trained(teacher, student, losses, path, tmp_path, **settings):
+    data = read_labelled_texts(path)
+    still = TrainingSettings(epochs=1, learning_rate=1e-12, weight_decay=0.0, average=0.0, batch_size=8, **settings)
+    options = argparse.Namespace()
+    task = ADAPTERS["sequence_classification"]
+    return train(task, student, data, data, tmp_path / "out", still, losses, options, teacher=teacher)
+
+
+def test_teacher_with_segments_of_a_student_without(tmp_path):
+    """The teacher's states are those of both segments, though the student knows none."""
+    teacher = tiny_classifier(tmp_path / "teacher", 3)
+    student = tiny_classifier(tmp_path / "student", 4, family="distilbert", num_segments=0, pooler=False)
+    pairs = [("a good film", "it was fine"), ("dull", "the film was very sad"), ("poor", "great and good")]
+    table = tmp_path / "pairs.tsv"
+    rows = [f"{a}\t{b}\t{label}" for (a, b), label in zip(pairs, ("pos", "neg", "neg"), strict=True)]
+    table.write_text("\n".join(["first\tsecond\tlabel", *rows]) + "\n")
+    losses = DistillationLosses(soft=0.0, hard=0.0, hidden=1.0)
+    found = trained(teacher, student, losses, table, tmp_path).history["hidden"]
+    inputs = teacher.tokenizer(*map(list, zip(*pairs, strict=True)))
+    assert inputs["segment_ids"].any()
+    theirs = hidden_states(teacher, inputs)
+    mine = hidden_states(student, {name: value for name, value in inputs.items() if name != "segment_ids"})
+    expected = np.mean([((a - b) ** 2).mean() for a, b in zip(mine, theirs, strict=True)])
+    assert found == [pytest.approx(expected, rel=1e-5)]
+
+
+def test_texts_are_as_long_as_both_can_read(sentiment, tmp_path):
+    teacher = tiny_classifier(tmp_path / "teacher", 3, max_positions=10)
+    student = tiny_classifier(tmp_path / "student", 4)
+    losses = DistillationLosses(soft=1.0, hard=0.0)
+    notes = trained(teacher, student, losses, sentiment, tmp_path, max_length=20).notes
+    lengths = [len(student.tokenizer.encode(text).token_ids) for text in read_labelled_texts(sentiment).texts]
+    assert notes == [f"{sum(length > 10 for length in lengths)} of 60 training texts were cut to 10 tokens"]

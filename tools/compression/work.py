@@ -1,0 +1,122 @@
+"""Carrying plans out: each job as the command line would run it, each chain of stages once."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import json
+import pathlib
+import shlex
+import time
+from typing import Any
+
+from keras_bert.errors import KerasBertError
+
+from ..tasks import given
+from ..tflite.recipes import RECIPES
+from .job import Job
+from .measure import measure_file
+from .plans import Plan, Stage
+
+_OF_THE_FILE = ("size", "gzip", "latency")  # measures that are not scores
+
+
+class Work:
+    """Runs jobs and keeps the commands of those that went well.
+
+    Args:
+        options: of `compress`. checkpoint: the teacher's. output: the folder to write.
+        opened: the teacher, its task, and the data that files are measured on: dev and, where there is one, test.
+    """
+
+    def __init__(
+        self, options: argparse.Namespace, checkpoint: pathlib.Path, output: pathlib.Path, opened: Job
+    ) -> None:
+        self.options, self.checkpoint, self.output, self.opened = options, checkpoint, output, opened
+        self.commands: list[str] = []
+        self._done: dict[pathlib.Path, float | KerasBertError] = {}
+
+    def row(self, plan: Plan) -> dict[str, Any]:
+        """Carry a plan out and measure its file: on dev, and under `test` its scores there.
+
+        Raises:
+            KerasBertError: one of its stages fails, now or before in another plan, or its file does.
+        """
+        seconds, folder = 0.0, self.checkpoint
+        for index, stage in enumerate(plan.stages):
+            before = folder
+            folder = self.output / "stages" / "+".join(s.name for s in plan.stages[: index + 1])
+            seconds += self._stage(stage, before, folder)
+        path = self.output / "files" / f"{plan.name.replace(', ', '.')}.tflite"
+        seconds += self._write(folder, plan.recipe, path)
+        exported = json.loads(path.with_suffix(".report.json").read_text(encoding="utf-8"))
+        task, seed = self.opened.task, self.options.seed
+        measures = measure_file(path, task, self.opened.dev, seed)
+        metrics = [name for name in measures if name not in (*_OF_THE_FILE, "low", "high")]
+        on_test = {}
+        if self.opened.test is not None:
+            found = measure_file(path, task, self.opened.test, seed)
+            on_test = {"test": {name: value for name, value in found.items() if name not in _OF_THE_FILE}}
+        return {
+            "name": plan.name,
+            "file": str(path),
+            "checkpoint": str(folder),
+            "parameters": exported["parameters"],
+            **measures,
+            **on_test,
+            "metrics": metrics,
+            "judged": metrics[0],
+            "seconds": round(seconds, 1),
+        }
+
+    def _stage(self, stage: Stage, before: pathlib.Path, folder: pathlib.Path) -> float:
+        """Carry a stage out, once for all plans that begin alike; seconds that it took."""
+        if folder not in self._done:
+            try:
+                self._done[folder] = self._run(stage.job, str(before), *stage.options, *self._training(), out=folder)
+            except KerasBertError as error:
+                self._done[folder] = error
+        done = self._done[folder]
+        if isinstance(done, KerasBertError):
+            raise done
+        return done
+
+    def _write(self, folder: pathlib.Path, recipe: str, path: pathlib.Path) -> float:
+        """Write the file by `recipe`; seconds that it took."""
+        if not RECIPES[recipe].needs_texts:
+            return self._run("export", str(folder), "--recipe", recipe, out=path)
+        command = [str(folder), "--recipe", recipe, "--train", str(self.options.train), *self._reading()]
+        return self._run("quantize", *command, out=path)
+
+    def _training(self) -> list[str]:
+        options = self.options
+        # Without --dev the jobs hold the same tenth out, drawn from the same seed.
+        found = ["--train", options.train, *(["--dev", options.dev] if options.dev else [])]
+        found += ["--epochs", options.epochs, "--seed", options.seed]
+        found += ["--batch-size", options.batch_size, "--learning-rate", options.learning_rate]
+        if options.max_length:
+            found += ["--max-length", options.max_length]
+        return [*(str(value) for value in found), *self._reading()]
+
+    def _reading(self) -> list[str]:
+        """The options that say how data files are read."""
+        options, found = self.options, []
+        for name in self.opened.task.option_names:
+            value = getattr(options, name, None)
+            if given(value) and name not in ("regression", "multi_label"):  # which the model tells
+                found += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
+        return [*map(str, found), *(["--strict"] if options.strict else [])]
+
+    def _run(self, job: str, *arguments: str, out: pathlib.Path) -> float:
+        """Run a job as the command line would; seconds that it took."""
+        command = [*arguments, "-o", str(out)]
+        module = importlib.import_module(f"..{job}", __package__)
+        parser = argparse.ArgumentParser(f"keras-bert {job}")
+        module.add_arguments(parser)
+        began = time.perf_counter()
+        out.parent.mkdir(parents=True, exist_ok=True)
+        written = shlex.join(["keras-bert", job, *command])
+        if module.run(parser.parse_args(command)):
+            raise KerasBertError(f"{job} failed: {written}")
+        self.commands.append(written)
+        return time.perf_counter() - began
