@@ -1,6 +1,7 @@
 """Turn a Google TF1 or Hugging Face checkpoint into a Hugging Face one, heads, labels and tokenizer kept.
 
-The task is the one the checkpoint was saved for; a TF1 checkpoint with pretraining heads keeps both of them.
+The task is the one the checkpoint was saved for; one with both pretraining heads keeps both of them. What has no place
+in the result is named.
 
 example:
   keras-bert convert uncased_L-12_H-768_A-12 bert-base
@@ -12,7 +13,7 @@ from __future__ import annotations
 import argparse
 import math
 
-from keras_bert.checkpoints import load_tokenizer, open_checkpoint, stored_task
+from keras_bert.checkpoints import left_out, load_tokenizer, open_checkpoint, stored_task
 from keras_bert.errors import CheckpointError
 from keras_bert.models import TASKS, Encoder
 
@@ -40,6 +41,8 @@ def run(options: argparse.Namespace) -> int:
             raise CheckpointError(f"{path} holds no {' and no '.join(model.new_parts)} for {task}; nothing was written")
         tokenizer = model.tokenizer
         model.save_pretrained(options.destination)
+    if others := left_out(model, checkpoint):
+        print(f"left out, no part of {task.replace('_', ' ')}: {', '.join(others)}")
     parameters = sum(math.prod(weight.shape) for weight in model.trainable_weights)
     print(
         f"{options.destination}: {checkpoint.family.name}, {task.replace('_', ' ')}, {parameters:,} parameters, "

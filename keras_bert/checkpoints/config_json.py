@@ -27,20 +27,21 @@ _ACTIVATION_NAMES = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu"}
 _FIXED = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False}
 
 
-def read_json(path: pathlib.Path) -> dict[str, Any]:
-    """The JSON object in `path`.
+def read_json(path: pathlib.Path, kind: type = dict) -> Any:
+    """The JSON object in `path`, or the list where `kind` is that.
 
     Raises:
-        CheckpointError: the file is missing, not JSON, or not an object.
+        CheckpointError: the file is missing, not JSON, or of another kind.
     """
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise CheckpointError(f"{path} is missing") from None
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} cannot be read as JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise CheckpointError(f"{path}: expected a JSON object, got {type(value).__name__}")
+    if not isinstance(value, kind):
+        expected = "a JSON object" if kind is dict else "a JSON list"
+        raise CheckpointError(f"{path}: expected {expected}, got {type(value).__name__}")
     return value
 
 

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import pathlib
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import safetensors
 from safetensors.numpy import save_file
 
 from ..errors import CheckpointError
+from ..models.families import FAMILIES
+from ..models.family import Family
 from .config_json import parse_config, read_json
 from .names import HUGGINGFACE
 from .source import Checkpoint
@@ -34,8 +37,13 @@ def open_huggingface(path: pathlib.Path) -> Checkpoint:
     """
     raw = read_json(path / "config.json")
     family, config = parse_config(raw, path / "config.json")
-    weight_files, promised = _weight_files(path)
-    files = {name: opened for file in weight_files for opened in [TensorFile(file)] for name in opened.names}
+    weight_files, promised = _weight_files(path, raw)
+    _check_architecture(raw, family, path)
+    files: dict[str, TensorFile] = {}
+    for opened in map(TensorFile, weight_files):
+        if twice := sorted(set(files) & set(opened.names)):
+            raise CheckpointError(f"{path}: {files[twice[0]].path.name} and {opened.path.name} both hold {twice[0]}")
+        files.update(dict.fromkeys(opened.names, opened))
     if absent := sorted(promised - set(files)):
         raise CheckpointError(f"{path}: no shard holds {absent[0]}, which {INDEX} names")
     names = family.huggingface
@@ -56,7 +64,19 @@ def open_huggingface(path: pathlib.Path) -> Checkpoint:
     )
 
 
-def _weight_files(path: pathlib.Path) -> tuple[list[pathlib.Path], set[str]]:
+def _check_architecture(raw: Mapping[str, Any], family: Family, path: pathlib.Path) -> None:
+    """Tensors of two families can have the same names and shapes (BERT's and RoBERTa's encoders)."""
+    named = raw.get("architectures")
+    for architecture in named if isinstance(named, list) else ():
+        owners = [other.name for other in FAMILIES.values() if architecture in other.architectures.values()]
+        if owners and family.name not in owners:
+            raise CheckpointError(
+                f"{path / 'config.json'}: model_type is {family.name!r}, and the architecture {architecture} is one of "
+                f"{owners[0]}"
+            )
+
+
+def _weight_files(path: pathlib.Path, raw: Mapping[str, Any]) -> tuple[list[pathlib.Path], set[str]]:
     """The files with weights, and the tensors that an index promises in them."""
     if (path / WEIGHTS).exists():
         return [path / WEIGHTS], set()
@@ -71,12 +91,16 @@ def _weight_files(path: pathlib.Path) -> tuple[list[pathlib.Path], set[str]]:
             if not file.exists():
                 raise CheckpointError(f"{file} is missing: {INDEX} names it")
         return files, set(shards)
-    if (path / "pytorch_model.bin").exists():
-        raise CheckpointError(
-            f"{path / 'pytorch_model.bin'} is a pickle, which can run code when it is opened, so it is not read. "
-            f"Where you trust it: AutoModel.from_pretrained(...).save_pretrained(..., safe_serialization=True) of "
-            f"transformers writes {WEIGHTS}"
-        )
+    for name in ("pytorch_model.bin", "pytorch_model.bin.index.json"):
+        if (path / name).exists():
+            named = raw.get("architectures")
+            # AutoModel would write the encoder alone.
+            model = named[0] if isinstance(named, list) and named else "AutoModel"
+            raise CheckpointError(
+                f"{path / name} is a pickle, or names some, which can run code when it is opened, so it is not read. "
+                f"Where you trust it: {model}.from_pretrained(...).save_pretrained(..., safe_serialization=True) of "
+                f"transformers writes {WEIGHTS}"
+            )
     raise CheckpointError(f"{path / WEIGHTS} is missing")
 
 

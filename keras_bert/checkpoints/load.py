@@ -67,7 +67,7 @@ def load_task(
     options = {**_saved_options(cls, checkpoint, has_head), **options}
     if "tokenizer" not in options:
         options["tokenizer"] = load_tokenizer(checkpoint)
-    if options["tokenizer"] is not None:
+    elif options["tokenizer"] is not None:
         options["tokenizer"].check_vocabulary(checkpoint.config.vocab_size)
     config = checkpoint.config.replace(pooler=cls.needs_pooler(checkpoint.family), **changes)
     with about_to_load() as values:
@@ -86,21 +86,44 @@ def stored_task(checkpoint: Checkpoint) -> str:
     """
     known = checkpoint.family.architectures
     owners = [task for task, name in known.items() if name == checkpoint.architecture]
+    heads = checkpoint.names.heads
     if "sentence_embedding" in owners:
         return "sentence_embedding" if read_pooling(checkpoint.path) else "encoder"
+    if owners == ["masked_lm"] and "pretraining" in known:
+        # The published BERTs name the class of the one head and hold both.
+        both = [*heads["pretraining"], *checkpoint.names.pooler]
+        return "pretraining" if all(_has(checkpoint, [stem]) for stem in both) else "masked_lm"
     if owners:
         return owners[0]
-    heads = checkpoint.names.heads
+    if checkpoint.architecture is not None:  # a class of another task, whose tensors can have the names of these
+        return "encoder"
     whole = [task for task in heads if all(_has(checkpoint, [stem]) for stem in heads[task])]
     return max(whole, key=lambda task: len(heads[task]), default="encoder")
 
 
 def load_tokenizer(checkpoint: Checkpoint) -> Any:
-    """The tokenizer that lies beside the weights, or None."""
-    from ..tokenizers import Tokenizer
+    """The tokenizer that lies beside the weights, or None.
 
-    files = ("tokenizer.json", "vocab.txt", "vocab.json", "spiece.model")
-    return Tokenizer.from_pretrained(checkpoint.path) if any((checkpoint.path / f).exists() for f in files) else None
+    Raises:
+        TokenizerError: its files are broken, or it has ids beyond the embedding.
+    """
+    from ..tokenizers import Tokenizer
+    from ..tokenizers.reading import FILES
+
+    if not any((checkpoint.path / name).exists() for name in FILES):
+        return None
+    tokenizer = Tokenizer.from_pretrained(checkpoint.path)
+    tokenizer.check_vocabulary(checkpoint.config.vocab_size)
+    return tokenizer
+
+
+def left_out(model: Any, checkpoint: Checkpoint) -> list[str]:
+    """Tensors of the checkpoint, by their stored names, that have no place in the model that was loaded from it."""
+    slots = encoder_slots(getattr(model, "encoder", model), checkpoint.names, checkpoint.dialect)
+    if hasattr(model, "task"):
+        slots += head_slots(model, checkpoint.names, checkpoint.dialect)
+    placed = {slot.name for slot in slots}
+    return sorted(stored for name, stored in _resolve_ties(checkpoint, compare=False).items() if name not in placed)
 
 
 def _has_head(cls: Any, checkpoint: Checkpoint) -> bool:
@@ -138,8 +161,11 @@ def _saved_options(cls: Any, checkpoint: Checkpoint, has_head: bool) -> dict[str
                 f"of {count}"
             )
         options["labels"] = names
-        if cls.task == "sequence_classification" and raw.get("problem_type"):
-            options["problem_type"] = raw["problem_type"]
+        if cls.task == "sequence_classification":
+            # One output without a problem type is a value, as `transformers` trains it; its softmax would always be 1.
+            usual = "regression" if count == 1 else None
+            if problem_type := raw.get("problem_type") or usual:
+                options["problem_type"] = problem_type
     return options
 
 
@@ -187,7 +213,7 @@ def _load(slots: list[Slot], checkpoint: Checkpoint, values: StartingValues, *, 
         if slot.part not in new:
             values.give(slot.variable, functools.partial(_write, checkpoint, available[slot.name], slot.transposed))
     if new:
-        logger.info("%s holds no %s: it starts new and must be trained", checkpoint.path, " and no ".join(new))
+        logger.warning("%s holds no %s: it starts new and must be trained", checkpoint.path, " and no ".join(new))
     return new
 
 

@@ -9,14 +9,16 @@ from typing import Any
 import keras
 import numpy as np
 
+from ..config import EncoderConfig
 from ..errors import CheckpointError
 from ..files import atomic_directory, atomic_write_json
 from ..models.families import get_family
 from ..models.quantization import quantizers
-from .config_json import write_config
+from .config_json import parse_config, write_config
 from .huggingface import WEIGHTS, write_tensors
 from .names import HUGGINGFACE, Slot, encoder_slots, head_slots
 from .quantization import QUANTIZATION, write_quantization
+from .sentence import FILES as SENTENCE_FILES
 from .sentence import write_pooling
 
 
@@ -47,6 +49,7 @@ def save(model: Any, path: str | os.PathLike[str], *, tokenizer: Any = None) -> 
         task_names = head_slots(model, names, HUGGINGFACE)
         tensors.update({slot.name: _values(slot) for slot in task_names})
     raw = write_config(config, architecture)
+    _check_kept(config, raw, path)
     raw.update(_labels(model))
     with atomic_directory(path) as folder:
         atomic_write_json(folder / "config.json", raw)
@@ -56,8 +59,29 @@ def save(model: Any, path: str | os.PathLike[str], *, tokenizer: Any = None) -> 
         if task == "sentence_embedding":
             write_pooling(folder, model)
         write_quantization(folder, rounding)
-    if not rounding:  # ranges of the weights that were there before
-        (pathlib.Path(path) / QUANTIZATION).unlink(missing_ok=True)
+    # What says something of the weights that were there before.
+    stale = [] if rounding else [QUANTIZATION]
+    stale += [] if task == "sentence_embedding" else SENTENCE_FILES
+    for name in stale:
+        (pathlib.Path(path) / name).unlink(missing_ok=True)
+
+
+def _check_kept(config: EncoderConfig, raw: dict[str, Any], path: str | os.PathLike[str]) -> None:
+    """Refuse a configuration that would be another one when it is read again.
+
+    Raises:
+        CheckpointError: naming what the family's configuration file cannot say.
+    """
+    _, read = parse_config(raw, pathlib.Path(path) / "config.json")
+    before, after = config.to_dict(), read.replace(pooler=config.pooler).to_dict()
+    changed = [
+        f"{key} {before[key]!r} (would be read as {after[key]!r})" for key in before if before[key] != after[key]
+    ]
+    if changed:
+        raise CheckpointError(
+            f"cannot save to {path}: a configuration file of the family {config.family} has no place for "
+            + ", ".join(changed)
+        )
 
 
 def _values(slot: Slot) -> np.ndarray:

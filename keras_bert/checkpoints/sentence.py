@@ -9,6 +9,9 @@ from ..errors import CheckpointError
 from ..files import atomic_write_json
 from .config_json import read_json
 
+MODULES, POOLING = "modules.json", "1_Pooling/config.json"
+FILES = [MODULES, POOLING, "sentence_bert_config.json"]
+_KINDS = {"Transformer", "Pooling", "Normalize"}
 _MODES = {"mean": "pooling_mode_mean_tokens", "cls": "pooling_mode_cls_token"}
 
 
@@ -16,19 +19,32 @@ def read_pooling(path: pathlib.Path) -> dict[str, Any]:
     """`pooling` and `normalize` as the directory says; nothing where it does not.
 
     Raises:
-        CheckpointError: it says something else than mean or cls.
+        CheckpointError: it says something else than mean or cls, or has modules that change the vectors otherwise.
     """
-    file = path / "1_Pooling" / "config.json"
+    kinds = _module_kinds(path / MODULES)
+    if others := sorted(kinds - _KINDS):
+        raise CheckpointError(
+            f"{path / MODULES}: the module {others[0]} is not supported: expected {', '.join(sorted(_KINDS))}"
+        )
+    file = path / POOLING
     if not file.exists():
         return {}
     raw = read_json(file)
     mode = raw.get("pooling_mode")
     modes = [mode] if mode else [name for name, key in _MODES.items() if raw.get(key)]
-    if len(modes) != 1 or modes[0] not in _MODES:
+    if len(modes) != 1 or not isinstance(modes[0], str) or modes[0] not in _MODES:
         raise CheckpointError(f"{file}: expected mean or cls pooling, got {mode or raw}")
-    modules = path / "modules.json"
-    normalize = modules.exists() and "Normalize" in modules.read_text(encoding="utf-8")
-    return {"pooling": modes[0], "normalize": normalize}
+    return {"pooling": modes[0], "normalize": "Normalize" in kinds}
+
+
+def _module_kinds(file: pathlib.Path) -> set[str]:
+    """The classes of sentence-transformers that the directory is made of, by their own names."""
+    if not file.exists():
+        return set()
+    modules = read_json(file, list)
+    if not all(isinstance(module, dict) and isinstance(module.get("type"), str) for module in modules):
+        raise CheckpointError(f"{file}: expected a list of modules, each with a type")
+    return {module["type"].rpartition(".")[2] for module in modules}
 
 
 def write_pooling(path: pathlib.Path, model: Any) -> None:
@@ -40,8 +56,8 @@ def write_pooling(path: pathlib.Path, model: Any) -> None:
         for i, folder, kind in stages
     ]
     # A plain list, as sentence-transformers reads it.
-    atomic_write_json(path / "modules.json", modules)
-    atomic_write_json(path / "sentence_bert_config.json", {"max_seq_length": model.config.max_positions})
+    atomic_write_json(path / MODULES, modules)
+    atomic_write_json(path / FILES[2], {"max_seq_length": model.config.max_positions})
     pooling = {"word_embedding_dimension": model.config.hidden_size}
     pooling.update({key: model.pooling == name for name, key in _MODES.items()})
-    atomic_write_json(path / "1_Pooling" / "config.json", pooling)
+    atomic_write_json(path / POOLING, pooling)

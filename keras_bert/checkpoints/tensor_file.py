@@ -57,5 +57,5 @@ class TensorFile:
             if not size:
                 return np.empty(shape, np.float32)
             return np.frombuffer(self._bytes, "<f4", size, self._start + start).reshape(shape)
-        except (safetensors.SafetensorError, OSError, TypeError, ValueError) as error:
+        except (safetensors.SafetensorError, OSError, TypeError, ValueError, AttributeError) as error:
             raise CheckpointError(f"{self.path}: tensor {name} cannot be read: {error}") from error

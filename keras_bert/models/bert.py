@@ -68,10 +68,16 @@ TF1_EMBEDDING_NAMES = {
     "embeddings/LayerNorm": "embeddings.norm",
 }
 
+_TF1_QUESTION = {
+    "cls/squad/output_weights": "head.classifier.kernel.T",
+    "cls/squad/output_bias": "head.classifier.bias",
+}
+
 TF1_HEADS = {
     "masked_lm": _TF1_MASKED_LM,
     "pretraining": {**_TF1_MASKED_LM, **_TF1_SENTENCE},
     "sequence_classification": _TF1_CLASSIFIER,
+    "question_answering": _TF1_QUESTION,
 }
 
 TF1_IGNORED = ("adam_m", "adam_v", "lamb_m", "lamb_v", "global_step")

@@ -23,7 +23,7 @@ def parse_vocabulary(text: str, source: str) -> dict[str, int]:
     """
     try:
         vocabulary = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TokenizerError(f"{source} is not valid JSON: {error}") from error
     if not isinstance(vocabulary, dict) or not vocabulary:
         raise TokenizerError(f"{source} must hold a JSON object of token -> id, got {type(vocabulary).__name__}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import tokenizers
@@ -14,6 +15,10 @@ from . import bpe, unigram, wordpiece
 from .special_tokens import ROLE_NAMES
 from .tokenizer import Tokenizer
 
+# Google's ALBERT archives have the second name.
+SENTENCEPIECE = ("spiece.model", "30k-clean.model")
+# Any of these makes a folder one with a tokenizer, perhaps a broken one.
+FILES = ("tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", *SENTENCEPIECE)
 FAMILIES = ("distilbert", "roberta", "albert", "bert")
 # Hugging Face writes 1e30 for "no limit".
 MAX_PLAUSIBLE_LENGTH = 10**9
@@ -34,7 +39,7 @@ def read_tokenizer(directory: str | os.PathLike[str]) -> Tokenizer:
     if path.exists():
         return Tokenizer.from_json(_text(path), source=str(path), **settings)
     backend = from_vocabulary_files(folder, config)
-    return Tokenizer(backend, **settings)
+    return _guarded(lambda: Tokenizer(backend, **settings), str(folder))
 
 
 def backend_from_json(text: str, source: str) -> tokenizers.Tokenizer:
@@ -55,31 +60,38 @@ def from_vocabulary_files(folder: pathlib.Path, config: dict[str, Any]) -> token
     """The pipeline for the older vocabulary files, which leave the settings to `tokenizer_config.json` (`config`)."""
     names = _names(config)
     vocab_txt, vocab_json = folder / "vocab.txt", folder / "vocab.json"
-    merges_txt, spiece = folder / "merges.txt", folder / "spiece.model"
+    merges_txt = folder / "merges.txt"
+    spiece = next((folder / name for name in SENTENCEPIECE if (folder / name).exists()), None)
     if vocab_txt.exists():
         vocabulary = wordpiece.parse_vocabulary(_text(vocab_txt), str(vocab_txt))
-        return wordpiece.build_wordpiece(
-            vocabulary,
-            lowercase=_flag(config, "do_lower_case", not wordpiece.looks_cased(vocabulary)),
-            strip_accents=_flag(config, "strip_accents", None),
-            split_chinese=_flag(config, "tokenize_chinese_chars", True),
-            names=names,
-            source=str(vocab_txt),
+        return _guarded(
+            lambda: wordpiece.build_wordpiece(
+                vocabulary,
+                lowercase=_flag(config, "do_lower_case", not wordpiece.looks_cased(vocabulary)),
+                strip_accents=_flag(config, "strip_accents", None),
+                split_chinese=_flag(config, "tokenize_chinese_chars", True),
+                names=names,
+                source=str(vocab_txt),
+            ),
+            str(vocab_txt),
         )
     if vocab_json.exists() or merges_txt.exists():
         vocabulary = bpe.parse_vocabulary(_text(vocab_json), str(vocab_json))
         # A vocabulary of single characters (amino acids, say) merges nothing and comes without the file.
         merges_text = "" if bpe.is_alphabet(vocabulary) and not merges_txt.exists() else _text(merges_txt)
         merges = bpe.parse_merges(merges_text, vocabulary, str(merges_txt))
-        return bpe.build_byte_level_bpe(
-            vocabulary,
-            merges,
-            add_prefix_space=_flag(config, "add_prefix_space", False),
-            trim_offsets=_flag(config, "trim_offsets", True),
-            names=names,
-            source=str(vocab_json),
+        return _guarded(
+            lambda: bpe.build_byte_level_bpe(
+                vocabulary,
+                merges,
+                add_prefix_space=_flag(config, "add_prefix_space", False),
+                trim_offsets=_flag(config, "trim_offsets", True),
+                names=names,
+                source=str(vocab_json),
+            ),
+            str(vocab_json),
         )
-    if spiece.exists():
+    if spiece is not None:
         return _guarded(
             lambda: unigram.read_sentencepiece(
                 _bytes(spiece),
@@ -95,7 +107,7 @@ def from_vocabulary_files(folder: pathlib.Path, config: dict[str, Any]) -> token
     )
 
 
-def _guarded(build, source: str) -> tokenizers.Tokenizer:
+def _guarded(build: Callable[[], Any], source: str) -> Any:
     """Call `build`; whatever the Rust side raises, panics included, becomes a TokenizerError naming the file."""
     try:
         return build()

@@ -111,7 +111,7 @@ class Tokenizer:
         backend = backend_from_json(text, source)
         try:
             return cls(backend, family=family, names=names, model_max_length=model_max_length)
-        except TokenizerError as error:
+        except (TokenizerError, UnicodeError) as error:
             raise TokenizerError(f"{source}: {error}") from error
 
     # === Vocabulary ===
@@ -309,6 +309,8 @@ class Tokenizer:
             # Half a surrogate pair is no character and cannot cross into Rust; one stand-in each keeps offsets true.
             inputs = [_SURROGATES.sub("\ufffd", text) for text in inputs]
             pieces = encode_batch(inputs, add_special_tokens=False)
+        except Exception as error:  # the package has no class of its own: a vocabulary without an unknown token, say
+            raise TokenizerError(f"this {self.kind} tokenizer cannot read a text: {error}") from error
         return [pieces[index::count] for index in range(count)]
 
     def decode(self, token_ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:

@@ -13,7 +13,15 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from ..errors import TokenizerError
-from .sentencepiece_model import CONTROL, UNIGRAM, UNKNOWN, USER_DEFINED, SentencePieceModel
+from .sentencepiece_model import (
+    BYTE,
+    CONTROL,
+    UNIGRAM,
+    UNKNOWN,
+    UNUSED,
+    USER_DEFINED,
+    SentencePieceModel,
+)
 from .special_tokens import add_special, find_roles, require_roles
 from .wordpiece import bert_template
 
@@ -36,6 +44,9 @@ def read_sentencepiece(
         raise TokenizerError(
             f"{source}: expected a Unigram model (type 1), got SentencePiece model type {model.model_type}"
         )
+    other = next((piece for piece, _, kind in model.pieces if kind in (UNUSED, BYTE)), None)
+    if other is not None:
+        raise TokenizerError(f"{source}: the piece {other!r} is an unused one or a byte, which ALBERT has none of")
     unknown = [index for index, (_, _, kind) in enumerate(model.pieces) if kind == UNKNOWN]
     if len(unknown) != 1:
         raise TokenizerError(f"{source}: expected one unknown piece, got {len(unknown)}")

@@ -62,7 +62,28 @@ def test_corrupted_header(position, tmp_path):
 def test_pickles_are_not_opened(tmp_path):
     copy_checkpoint(MLM, tmp_path)
     (tmp_path / "model.safetensors").rename(tmp_path / "pytorch_model.bin")
-    refuse(tmp_path, "pytorch_model.bin is a pickle", "save_pretrained")
+    refuse(tmp_path, "pytorch_model.bin is a pickle", "BertForMaskedLM.from_pretrained(...).save_pretrained")
+    (tmp_path / "pytorch_model.bin").rename(tmp_path / "pytorch_model.bin.index.json")
+    refuse(tmp_path, "pytorch_model.bin.index.json is a pickle, or names some")
+
+
+def test_a_tensor_in_two_shards(tmp_path):
+    write_index(copy_checkpoint(MLM, tmp_path), {"a": "model-1.safetensors", "b": "model-2.safetensors"})
+    save_file({"bert.embeddings.LayerNorm.bias": np.zeros(16, "f")}, tmp_path / "model-2.safetensors")
+    refuse(tmp_path, "model-1.safetensors and model-2.safetensors both hold bert.embeddings.LayerNorm.bias")
+
+
+def test_a_number_format_that_numpy_has_not(tmp_path):
+    name = "bert.embeddings.LayerNorm.bias"
+    file = copy_checkpoint(MLM, tmp_path) / "model.safetensors"
+    content = file.read_bytes()
+    size = int.from_bytes(content[:8], "little")
+    header = json.loads(content[8 : 8 + size])
+    start, end = header[name]["data_offsets"]
+    header[name].update(dtype="F8_E4M3", shape=[end - start])
+    written = json.dumps(header).encode()
+    file.write_bytes(len(written).to_bytes(8, "little") + written + content[8 + size :])
+    refuse(tmp_path, name)
 
 
 def write_index(folder, weight_map):
@@ -94,7 +115,9 @@ def test_tensor_of_the_index_that_no_shard_holds(tmp_path):
 # === Configurations ===
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b'"bert"'])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"\xff\xfe", b"null", b'"bert"', b"[" * 100_000, b'{"a": ' + b"9" * 5000 + b"}"]
+)
 def test_configuration_that_is_no_json_object(content, tmp_path):
     copy_checkpoint(MLM, tmp_path)
     (tmp_path / "config.json").write_bytes(content)
@@ -128,10 +151,16 @@ def test_configurations_of_another_network(change, message, tmp_path):
 def test_tensors_of_another_family(family, tmp_path):
     """The configuration says one family, the file holds another."""
     config = json.loads((GOLDENS / MLM / "config.json").read_text())
-    config["model_type"] = family
+    config.update(model_type=family, architectures=None)
     copy_checkpoint(MLM, tmp_path)
     (tmp_path / "config.json").write_text(json.dumps(config))
     refuse(tmp_path, f"does not fit a {family} model", "missing")
+
+
+def test_an_architecture_of_another_family(tmp_path):
+    """The encoders of BERT and RoBERTa have tensors of the same names and shapes, and other positions."""
+    copy_checkpoint("bert/BertModel", tmp_path, architectures=["RobertaModel"])
+    refuse(tmp_path, "model_type is 'bert', and the architecture RobertaModel is one of roberta", task=kb.Encoder)
 
 
 def test_fewer_positions_than_the_table(tmp_path):
@@ -314,6 +343,49 @@ def test_a_tensor_of_another_file_format(tmp_path):
     copy_checkpoint(MLM, tmp_path)
     save_file({}, tmp_path / "model.safetensors")
     refuse(tmp_path, "missing embeddings.word_embeddings.weight [48, 16]", "more")
+
+
+@pytest.mark.parametrize(
+    ("family", "changes", "message"),
+    [
+        ("distilbert", {"layer_norm_epsilon": 1e-5}, "no place for layer_norm_epsilon 1e-05 (would be read as 1e-12)"),
+        ("bert", {"position_offset": 2}, "position_offset 2 (would be read as 0)"),
+        ("bert", {"num_layer_groups": 1}, "num_layer_groups 1 (would be read as None)"),
+        ("roberta", {"position_offset": 0}, "position_offset 0 (would be read as 2)"),
+    ],
+)
+def test_a_configuration_that_would_change_is_not_saved(family, changes, message, tmp_path):
+    encoder = kb.Encoder(TINY[family].replace(**changes))
+    with pytest.raises(CheckpointError) as caught:
+        encoder.save_pretrained(tmp_path / "lost")
+    assert message in str(caught.value)
+    assert not (tmp_path / "lost").exists()
+
+
+# === Sentence encoders ===
+
+
+@pytest.mark.parametrize(
+    ("file", "content", "message"),
+    [
+        ("modules.json", '[{"type": "sentence_transformers.models.Dense"}]', "the module Dense is not supported"),
+        ("modules.json", '{"type": "x"}', "expected a JSON list, got dict"),
+        ("modules.json", '["x"]', "expected a list of modules"),
+        ("1_Pooling/config.json", '{"pooling_mode": ["mean"]}', "expected mean or cls pooling"),
+        ("1_Pooling/config.json", '{"pooling_mode_max_tokens": true}', "expected mean or cls pooling"),
+    ],
+)
+def test_other_ways_to_a_vector_are_refused(file, content, message, tmp_path):
+    kb.SentenceEncoder.from_pretrained(GOLDENS / "bert/BertModel").save_pretrained(tmp_path)
+    (tmp_path / file).write_text(content)
+    refuse(tmp_path, message, task=kb.SentenceEncoder)
+
+
+def test_another_model_over_a_sentence_encoder_is_none(tmp_path):
+    kb.SentenceEncoder.from_pretrained(GOLDENS / "bert/BertModel").save_pretrained(tmp_path)
+    kb.Encoder.from_pretrained(GOLDENS / "bert/BertModel").save_pretrained(tmp_path)
+    assert not (tmp_path / "modules.json").exists()
+    assert not (tmp_path / "1_Pooling" / "config.json").exists()
 
 
 def test_weights_without_a_name_are_not_dropped(tmp_path):

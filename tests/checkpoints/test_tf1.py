@@ -140,6 +140,16 @@ def test_a_fine_tuned_classifier(tmp_path):
     np.testing.assert_array_equal(values(model.head.classifier.kernel), weights.T)
 
 
+def test_a_squad_checkpoint(tmp_path):
+    """run_squad.py keeps `cls/squad/output_weights` [2, hidden]."""
+    weights = np.arange(32, dtype="float32").reshape(2, 16)
+    head = {"cls/squad/output_weights": weights, "cls/squad/output_bias": np.float32([1, 2])}
+    model = kb.QuestionAnswerer.from_pretrained(write_golden(BERT, tmp_path, **head))
+    assert model.new_parts == ()
+    np.testing.assert_array_equal(values(model.head.classifier.kernel), weights.T)
+    np.testing.assert_array_equal(values(model.head.classifier.bias), [1, 2])
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [

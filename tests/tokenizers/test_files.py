@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import pathlib
 import shutil
@@ -45,6 +46,8 @@ def folder(tmp_path: pathlib.Path, request: pytest.FixtureRequest) -> pathlib.Pa
         ("wordpiece-cased", "tokenizer.json", b'{"model": {"type": "WordPiece"}}', "tokenizer.json is not a usable"),
         ("wordpiece-cased", "tokenizer.json", b"[" * 100_000, "tokenizer.json is not valid JSON"),
         ("bpe", "vocab.json", b'{"a": 1', "vocab.json is not valid JSON"),
+        ("bpe", "vocab.json", b"[" * 100_000, "vocab.json is not valid JSON"),
+        ("wordpiece-cased", "tokenizer_config.json", rb'{"cls_token": "\ud800"}', "cls token .* is not in"),
         ("bpe", "vocab.json", b'["a"]', "vocab.json must hold a JSON object"),
         ("bpe", "vocab.json", b'{"a": "1"}', "id of token 'a' must be a non-negative integer"),
         ("bpe", "vocab.json", b'{"a": 1, "b": 1}', "tokens 'a' and 'b' have the same id 1"),
@@ -63,6 +66,36 @@ def test_broken_file_is_named(folder: pathlib.Path, name: str, content: bytes, m
         Tokenizer.from_pretrained(folder)
 
 
+@pytest.mark.parametrize("folder", ["unigram"], indirect=True)
+def test_googles_name_of_a_sentencepiece_file(folder: pathlib.Path) -> None:
+    before = Tokenizer.from_pretrained(folder).encode(TEXT).token_ids
+    for name in ("tokenizer.json", "tokenizer_config.json"):
+        (folder / name).unlink(missing_ok=True)
+    (folder / "spiece.model").rename(folder / "30k-clean.model")
+    assert Tokenizer.from_pretrained(folder).encode(TEXT).token_ids == before
+
+
+@pytest.mark.parametrize("folder", ["unigram"], indirect=True)
+@pytest.mark.parametrize("kind", [5, 6])
+def test_unused_pieces_and_bytes_are_refused(folder: pathlib.Path, kind: int) -> None:
+    path = folder / "spiece.model"
+    model = SentencePieceModel.from_bytes(path.read_bytes(), "it")
+    text, score, _ = model.pieces[-1]
+    pieces = [*model.pieces[:-1], (text, score, kind)]
+    path.write_bytes(dataclasses.replace(model, pieces=pieces).to_bytes())
+    (folder / "tokenizer.json").unlink(missing_ok=True)
+    with pytest.raises(TokenizerError, match=f"the piece {text!r} is an unused one or a byte"):
+        Tokenizer.from_pretrained(folder)
+
+
+def test_a_vocabulary_without_its_unknown_token(tmp_path: pathlib.Path) -> None:
+    backend = json.loads(Tokenizer.from_pretrained(DATA / "wordpiece-cased").to_json())
+    backend["model"]["unk_token"] = "[NONE]"
+    tokenizer = Tokenizer.from_json(json.dumps(backend))
+    with pytest.raises(TokenizerError, match="this wordpiece tokenizer cannot read a text"):
+        tokenizer.encode("\u4e9c\u4e9c")
+
+
 @pytest.mark.parametrize(("folder", "name"), [("bpe", "vocab.json"), ("bpe", "merges.txt")], indirect=["folder"])
 def test_missing_half_is_named(folder: pathlib.Path, name: str) -> None:
     (folder / name).unlink()
@@ -74,6 +107,12 @@ def test_single_characters_need_no_merges(tmp_path: pathlib.Path) -> None:
     vocabulary = {"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "A": 4, "C": 5, "<mask>": 6}
     (tmp_path / "vocab.json").write_text(json.dumps(vocabulary))
     assert Tokenizer.from_pretrained(tmp_path).encode("AC<mask>A").token_ids == [0, 4, 5, 6, 4, 2]
+
+
+def test_an_id_beyond_32_bits(tmp_path: pathlib.Path) -> None:
+    (tmp_path / "vocab.json").write_text('{"<s>": 0, "<pad>": 1, "</s>": 2, "<unk>": 3, "a": 4294967296}')
+    with pytest.raises(TokenizerError, match=r"vocab\.json is not a usable tokenizer"):
+        Tokenizer.from_pretrained(tmp_path)
 
 
 def test_nothing_there(tmp_path: pathlib.Path) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import pathlib
+import shutil
 
 import pytest
 from harness import GOLDENS
@@ -52,6 +54,36 @@ def test_one_task_of_several(tmp_path):
     assert set(tensors(source)) - set(tensors(tmp_path / "masked")) == gone
     assert convert(source, tmp_path / "encoder", "--task", "encoder") == 0
     assert not any(name.startswith("cls.") for name in tensors(tmp_path / "encoder"))
+
+
+def test_both_heads_of_a_checkpoint_that_names_one(tmp_path, capsys):
+    """As bert-base-uncased on the hub: its class is BertForMaskedLM."""
+    source = GOLDENS / "bert/BertForPreTraining"
+    shutil.copytree(source, tmp_path / "source")
+    config = json.loads((source / "config.json").read_text())
+    (tmp_path / "source" / "config.json").write_text(json.dumps({**config, "architectures": ["BertForMaskedLM"]}))
+    assert convert(tmp_path / "source", tmp_path / "out") == 0
+    assert tensors(tmp_path / "out") == tensors(source)
+    assert "left out" not in capsys.readouterr().out
+
+
+def test_what_is_left_out_is_named(tmp_path, capsys):
+    source = GOLDENS / "bert/BertForSequenceClassification"
+    shutil.copytree(source, tmp_path / "source")
+    config = json.loads((source / "config.json").read_text())
+    (tmp_path / "source" / "config.json").write_text(json.dumps({**config, "architectures": ["BertForMultipleChoice"]}))
+    assert convert(tmp_path / "source", tmp_path / "out") == 0
+    assert "left out, no part of encoder: classifier.bias, classifier.weight" in capsys.readouterr().out
+
+
+def test_a_vocabulary_beyond_the_embedding(checkpoint, tmp_path, capsys):
+    source = shutil.copytree(checkpoint, tmp_path / "source")
+    (source / "tokenizer.json").unlink()
+    words = (source / "vocab.txt").read_text().splitlines()
+    (source / "vocab.txt").write_text("\n".join([*words, "more", "words"]) + "\n")
+    assert convert(source, tmp_path / "out") == 2
+    assert "the two do not belong together" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_head_that_is_not_there(tmp_path, capsys):
