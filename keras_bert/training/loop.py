@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..data.pretraining import PretrainingData, named_errors
-from ..errors import ConfigError, TrainingError
+from ..errors import TrainingError
+from .batches import HeldOut, TrainingBatches
 from .monitor import Monitor, Records
 from .objectives import LOSSES, SUMS
-from .run import Run, lanes_of
+from .run import Run
 from .run_config import RunConfig
 from .signals import StopSignals
 from .state import Progress, read_evaluation, save_state
@@ -43,7 +43,9 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
     records.begin(progress.step, last)
     try:
         with StopSignals(run.distribution.num_workers == 1) as stop:
-            source = _Batches(run)
+            source = TrainingBatches(
+                run.data, config.training.batch_size, run.lanes, progress.positions, run.distribution
+            )
             clock = time.monotonic()
             while progress.step < last and not stop.asked:
                 started = time.monotonic()
@@ -85,44 +87,12 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
     }
 
 
-def evaluate(run: Run, held_out: PretrainingData) -> dict[str, float]:
+def evaluate(run: Run, held_out: HeldOut) -> dict[str, float]:
     """Losses, accuracies and perplexity on the first batches of the held-out shards, without dropout."""
-    settings, distribution = run.config.evaluation, run.distribution
-    replicas = distribution.num_replicas
-    size = settings.batch_size or run.config.training.batch_size // distribution.micro_batches
-    if size % replicas:
-        raise ConfigError(f"evaluation.batch_size: expected a multiple of {replicas} replicas, got {size}")
-    dataset = held_out.dataset(
-        batch_size=size,
-        lanes=lanes_of(held_out, run.config.data.lanes, size, distribution.num_workers),
-        worker=distribution.worker,
-        num_workers=distribution.num_workers,
-    )
     sums = np.zeros(len(SUMS))
-    with named_errors():
-        for batch in dataset.take(settings.batches).as_numpy_iterator():
-            sums += run.step.evaluate(batch)
+    for batch in held_out.batches(run.distribution):
+        sums += run.step.evaluate(batch)
     return run.step.objective.evaluation_metrics(sums)
-
-
-class _Batches:
-    """Reads this worker's part of the batches from where the run is."""
-
-    def __init__(self, run: Run) -> None:
-        distribution = run.distribution
-        dataset = run.data.dataset(
-            batch_size=run.config.training.batch_size,
-            lanes=run.lanes,
-            positions=run.progress.positions,
-            worker=distribution.worker,
-            num_workers=distribution.num_workers,
-        )
-        self._iterator = dataset.as_numpy_iterator()
-
-    def read(self) -> dict[str, np.ndarray]:
-        """The next batch, features by name `[rows, ...]`."""
-        with named_errors():
-            return next(self._iterator)
 
 
 def _steps_until_boundary(config: RunConfig, step: int, last: int) -> int:

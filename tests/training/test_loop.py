@@ -1,9 +1,13 @@
 """One process: what a run writes, how it ends, and what stops it."""
 
+import dataclasses
+import hashlib
 import json
 import math
 import pathlib
 import resource
+import shutil
+import types
 
 import keras
 import numpy as np
@@ -13,7 +17,7 @@ from tiny_shards import write_shards
 
 import keras_bert as kb
 from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
-from keras_bert.errors import ConfigError, KerasBertError, TokenizerError, TrainingError
+from keras_bert.errors import ConfigError, DataError, KerasBertError, TokenizerError, TrainingError
 from keras_bert.training.loop import train
 from keras_bert.training.monitor import Monitor
 from keras_bert.training.run import prepare
@@ -184,6 +188,32 @@ def test_the_batch_must_be_cut_evenly(data, tmp_path):
         start(make_config(data, examples={"sequence_length": 64}), tmp_path / "run")
     with pytest.raises(ConfigError, match=r"data.folder: expected a folder of shards"):
         start(make_config(data, data={"folder": ""}), tmp_path / "run")
+
+
+def test_held_out_shards_that_do_not_fit_are_refused_before_the_first_step(data, tmp_path):
+    """At the first evaluation it would cost all steps before it, at every restart."""
+    write_shards(tmp_path / "single", shards=1, seed=1)
+    one = make_distribution("one_device")
+    two_workers = dataclasses.replace(one, num_workers=2)
+    with pytest.raises(ConfigError, match=r"single: 1 lanes \(.*1 shards.*\) cannot be shared by 2 workers"):
+        prepare(make_config(data, data={"evaluation": str(tmp_path / "single")}), tmp_path / "run", two_workers)
+    two_replicas = dataclasses.replace(one, strategy=types.SimpleNamespace(num_replicas_in_sync=2))
+    with pytest.raises(ConfigError, match=r"evaluation.batch_size: expected a multiple of 2 replicas, got 3"):
+        prepare(make_config(data, evaluation={"batch_size": 3}), tmp_path / "run", two_replicas)
+    assert not (tmp_path / "run").exists()
+
+
+def test_held_out_shards_of_another_tokenizer_are_refused(data, tmp_path):
+    """Of the same size, even: nothing else would show it but a bad score."""
+    other = tmp_path / "other"
+    shutil.copytree(data / "held-out", other)
+    file = other / "tokenizer.json"
+    file.write_text(file.read_text().replace('"film"', '"movie"'))
+    manifest = json.loads((other / "manifest.json").read_text())
+    manifest["tokenizer_sha256"] = hashlib.sha256(file.read_bytes()).hexdigest()
+    (other / "manifest.json").write_text(json.dumps(manifest))
+    with pytest.raises(DataError, match=r"data.evaluation: the shards of .*other were made with another tokenizer"):
+        start(make_config(data, data={"evaluation": str(other)}), tmp_path / "run")
 
 
 def test_float16_skips_steps_that_overflow(data, tmp_path):
