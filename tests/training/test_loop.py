@@ -12,16 +12,19 @@ import types
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from tiny import tiny_tokenizer
 from tiny_shards import write_shards
 
 import keras_bert as kb
 from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
 from keras_bert.errors import ConfigError, DataError, KerasBertError, TokenizerError, TrainingError
+from keras_bert.training import loop
 from keras_bert.training.loop import train
 from keras_bert.training.monitor import Monitor
 from keras_bert.training.run import prepare
 from keras_bert.training.run_config import RunConfig
+from keras_bert.training.step import PretrainingStep
 from keras_bert.training.strategies import make_distribution, read_cluster, wait_for_workers
 from keras_bert.training.vocabulary import extend_vocabulary
 
@@ -217,7 +220,7 @@ def test_held_out_shards_of_another_tokenizer_are_refused(data, tmp_path):
 
 
 def test_float16_skips_steps_that_overflow(data, tmp_path):
-    config = make_config(data, training={"precision": "float16", "steps": 6, "steps_per_call": 1}, logging={"every": 1})
+    config = make_config(data, training={"precision": "float16", "steps": 6, "steps_per_call": 1}, logging={"every": 3})
     run = start(config, tmp_path / "run")
     # So large that the scaled loss overflows: it is halved until it does not.
     run.step.loss_scale.assign(2.0**127)
@@ -235,6 +238,70 @@ def test_float16_skips_steps_that_overflow(data, tmp_path):
     again = start(config, tmp_path / "run")
     assert (again.progress.step, again.progress.skipped) == (3, 1)
     assert float(again.step.loss_scale.numpy()) == 2.0**10
+    # Three more that overflow: nothing is known of their loss.
+    again.step.loss_scale.assign(2.0**127)
+    assert train(again)["skipped_steps"] == 4
+
+    def never(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    state = tmp_path / "run" / "checkpoints" / "step-00000006" / "state.json"
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line, parse_constant=never) for line in [*lines, state.read_text()]]
+    first, second = (row for row in rows if row.get("kind") == "train")
+    # The mean of the two steps that were taken, which know nothing yet.
+    assert first["loss"] == pytest.approx(math.log(run.model.config.vocab_size) + math.log(2), abs=0.3)
+    assert (first["skipped_steps"], second["skipped_steps"]) == (1, 4)
+    assert not {"loss", "mlm_loss", "perplexity", "gradient_norm"} & set(second)
+    assert second["tokens"] > first["tokens"]
+
+
+def test_tokens_per_second_are_those_of_the_steps_alone(data, tmp_path, monkeypatch):
+    """By a clock that steps move by 10 seconds and evaluations and checkpoints by 1000, over a run that is stopped."""
+    config = make_config(
+        data,
+        training={"steps": 4, "steps_per_call": 1},
+        logging={"every": 3, "tensorboard": False},
+        evaluation={"every": 2},
+        checkpoint={"every": 1},
+    )
+    clock = [0.0]
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def slow(function, seconds):
+        def slowed(*arguments):
+            clock[0] += seconds
+            return function(*arguments)
+
+        return slowed
+
+    monkeypatch.setattr(PretrainingStep, "run", slow(PretrainingStep.run, 10))
+    monkeypatch.setattr(PretrainingStep, "evaluate", slow(PretrainingStep.evaluate, 1000))
+    monkeypatch.setattr(loop, "save_state", slow(loop.save_state, 1000))
+    train(start(config, tmp_path / "run"), stop_at=2)
+    train(start(config, tmp_path / "run"))
+    first, last = records(tmp_path / "run", "train")
+    assert first["tokens_per_second"] == pytest.approx(first["tokens"] / 30, abs=0.1)
+    assert last["tokens_per_second"] == pytest.approx((last["tokens"] - first["tokens"]) / 10, abs=0.1)
+
+
+def test_a_lost_worker_is_told_wherever_it_shows(data, tmp_path, monkeypatch):
+    """In an evaluation, and when the workers tell the chief where they are, as much as in a step."""
+    config = make_config(data, evaluation={"every": 1}, checkpoint={"every": 1}, logging={"tensorboard": False})
+    run = start(config, tmp_path / "run")
+    # The loop takes itself for one of two workers; the steps are those of one device.
+    run.distribution = dataclasses.replace(run.distribution, num_workers=2)
+
+    def lost(*arguments):
+        raise tf.errors.UnavailableError(None, None, "Connection reset by peer")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PretrainingStep, "evaluate", lost)
+        with pytest.raises(TrainingError, match="another worker has stopped"):
+            train(run)
+    monkeypatch.setattr(type(run.distribution), "sum_over_workers", lost)
+    with pytest.raises(TrainingError, match="another worker has stopped"):
+        train(run)
 
 
 def test_added_tokens_start_from_their_pieces(tmp_path):
