@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import TrainingError
+from ..errors import KerasBertError, TrainingError
 from ..files import atomic_write_json, atomic_write_text
 from .run_config import RunConfig
 
@@ -127,9 +127,17 @@ class WorkDir:
         atomic_write_text(file, "".join(kept))
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Add one record, a line of JSON."""
-        with open(self.path / METRICS_FILE, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Add one record, a line of JSON.
+
+        Raises:
+            KerasBertError: the disk is full or cannot be written.
+        """
+        path = self.path / METRICS_FILE
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise KerasBertError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

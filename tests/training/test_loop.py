@@ -21,12 +21,13 @@ from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
 from keras_bert.errors import ConfigError, DataError, KerasBertError, TokenizerError, TrainingError
 from keras_bert.training import loop
 from keras_bert.training.loop import train
-from keras_bert.training.monitor import Monitor
+from keras_bert.training.monitor import Monitor, Records
 from keras_bert.training.run import prepare
 from keras_bert.training.run_config import RunConfig
 from keras_bert.training.step import PretrainingStep
 from keras_bert.training.strategies import make_distribution, read_cluster, wait_for_workers
 from keras_bert.training.vocabulary import extend_vocabulary
+from keras_bert.training.work_dir import WorkDir
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -182,6 +183,28 @@ def test_a_full_disk_leaves_the_last_checkpoint(data, tmp_path):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000004"]
     assert start(make_config(data), tmp_path / "run").progress.step == 4
+
+
+def test_a_disk_that_is_full_when_a_record_is_written_is_named(tmp_path):
+    """A limit on the size of files stands for the disk's end."""
+    folder = WorkDir(tmp_path)
+    filled, tensorboard = Records(folder, False, Monitor()), Records(folder, True, Monitor())
+    record = {"step": 1, "loss": 0.5}
+    filled.trained(record)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+    try:
+        with pytest.raises(KerasBertError, match=r"cannot write .*metrics\.jsonl: File too large"):
+            filled.trained({**record, "note": "x" * 100})
+        (tmp_path / "metrics.jsonl").unlink()
+        with pytest.raises(KerasBertError, match=r"cannot write to .*tensorboard: .*File too large"):
+            tensorboard.trained(record)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "tensorboard").write_text("a file")
+    with pytest.raises(KerasBertError, match=r"cannot write to .*tensorboard: "):
+        Records(WorkDir(tmp_path / "run"), True, Monitor())
 
 
 def test_the_batch_must_be_cut_evenly(data, tmp_path):
