@@ -13,6 +13,7 @@ example:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
 
 import tensorflow as tf
@@ -20,8 +21,8 @@ import tensorflow as tf
 from keras_bert.errors import ConfigError
 from keras_bert.training.loop import train
 from keras_bert.training.run import prepare
-from keras_bert.training.run_config import RunConfig, read_config
-from keras_bert.training.strategies import make_distribution
+from keras_bert.training.run_config import DistributionSettings, RunConfig, read_config
+from keras_bert.training.strategies import Distribution, make_distribution
 
 from . import options as shared
 from .report import print_table, write_report
@@ -60,20 +61,16 @@ def run(options: argparse.Namespace) -> int:
     """Read the configuration, train, write the report."""
     work_dir = pathlib.Path(options.work_dir)
     path = find_config(options.config)
-    changes = [*options.changes, *([f"data.folder={options.data}"] if options.data else [])]
-    values = read_config(path, changes)
+    config = RunConfig.from_dict(read_config(path, options.changes))
+    if options.data:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, folder=options.data))
+    distribution = _distribution(config.distribution)
     if options.smoke:
-        values = shrink(values)
+        values = shrink(config.to_dict(), distribution)
         if not options.data:
-            values = make_smoke_data(values, work_dir.with_name(work_dir.name + ".smoke-data"))
-    config = RunConfig.from_dict(values)
-    if config.distribution.cpu_devices > 1:
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * config.distribution.cpu_devices,
-        )
-    settings = config.distribution
-    distribution = make_distribution(settings.strategy, worker_timeout=settings.worker_timeout, tpu=settings.tpu)
+            place = work_dir.resolve()  # "." has no name of its own
+            values = make_smoke_data(values, place.parent / f"{place.name}.smoke-data")
+        config = RunConfig.from_dict(values)
     ready = prepare(config, work_dir, distribution)
     outcome = train(ready, stop_at=options.steps, listener=TerminalMonitor() if distribution.is_chief else None)
     if not distribution.is_chief:
@@ -99,6 +96,15 @@ def run(options: argparse.Namespace) -> int:
         [[name, f"{value:.4f}"] for name, value in scores.items()],
     )
     return 0
+
+
+def _distribution(settings: DistributionSettings) -> Distribution:
+    """What a configuration asks for, its logical devices made first."""
+    if settings.cpu_devices > 1:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * settings.cpu_devices
+        )
+    return make_distribution(settings.strategy, worker_timeout=settings.worker_timeout, tpu=settings.tpu)
 
 
 def installed_configs() -> list[str]:
