@@ -7,6 +7,8 @@ import math
 import pathlib
 import resource
 import shutil
+import subprocess
+import sys
 import types
 
 import keras
@@ -362,6 +364,18 @@ def test_a_run_starts_from_a_checkpoint_and_extends_it(data, finished, tmp_path)
     for found, value in zip(run.model.trainable_weights, expected.trainable_weights, strict=True):
         np.testing.assert_array_equal(found.numpy(), value.numpy())
     assert run.model.config.hidden_dropout == 0.0
+    # With its first checkpoint it needs the other no more: it goes on as it would have.
+    copied = config.to_dict()
+    copied["model"]["init"] = str(shutil.copytree(work_dir, tmp_path / "init"))
+    copied = RunConfig.from_dict(copied)
+    for name in ("whole", "resumed"):
+        train(start(copied, tmp_path / name), stop_at=4)
+    train(start(copied, tmp_path / "whole"), stop_at=6)
+    shutil.rmtree(tmp_path / "init")
+    train(start(copied, tmp_path / "resumed"), stop_at=6)
+    for name in ("model.safetensors", "optimizer.safetensors"):
+        files = [tmp_path / run / "checkpoints" / "step-00000006" / name for run in ("whole", "resumed")]
+        assert files[0].read_bytes() == files[1].read_bytes()
     with pytest.raises(ConfigError, match=r"encoder\.num_layers: the checkpoint .* fixes it"):
         start(make_config(data, model={"init": str(work_dir), "encoder": {"num_layers": 2}}), tmp_path / "other")
     with pytest.raises(ConfigError, match="expected the shape of bert_tiny_uncased, hidden_size 128, got 16"):
@@ -386,6 +400,34 @@ def test_paths_of_checkpoints_are_found(tmp_path: pathlib.Path, data):
     half = tmp_path / "run" / "checkpoints" / ".step-00000004.abc.part"
     half.mkdir(parents=True)
     (half / "model.safetensors").write_bytes(b"x")
+    (half.parent / "step-old").mkdir()
     assert run.work_dir.saved() == {}
     assert start(make_config(data), tmp_path / "run").progress.step == 0
+    assert not half.exists()
+
+
+HOLDER = """
+import fcntl, sys
+file = open(sys.argv[1], "a")
+fcntl.lockf(file, fcntl.LOCK_EX)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_second_process_leaves_the_work_dir_alone(data, tmp_path):
+    """What the first one is writing looks half written, and must not be cleaned away."""
+    work_dir = tmp_path / "run"
+    start(make_config(data), tmp_path / "other")
+    half = work_dir / "checkpoints" / ".step-00000004.abc.part"
+    half.mkdir(parents=True)
+    command = [sys.executable, "-c", HOLDER, str(work_dir / ".lock")]
+    shutil.copy(tmp_path / "other" / "run.json", work_dir / "run.json")
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        with pytest.raises(TrainingError, match=r"another process is training in .*run: wait for its end"):
+            start(make_config(data), work_dir)
+        assert half.exists()
+    start(make_config(data), work_dir)
     assert not half.exists()
