@@ -61,13 +61,16 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
     folder = WorkDir(work_dir)
     fingerprint = file_sha256(data.folder / MANIFEST)
     folder.check(config, fingerprint)
+    if distribution.is_chief:
+        folder.lock()
+    saved = folder.saved()
     keras.utils.set_random_seed(seed)
     with distribution.strategy.scope():
         objective, teacher = Objective(), None
         if config.distillation.wanted:
             teacher = read_teacher(config, data.tokenizer)
             objective = TripleObjective(teacher, config)
-        model = initial_model(config, data.tokenizer, teacher)
+        model = initial_model(config, data.tokenizer, teacher, saved[max(saved)] if saved else None)
         network = pretraining_network(
             model,
             packed=config.examples.pack,
@@ -84,7 +87,6 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
             loss_scaling=training.precision == "float16",
             jit_compile=training.jit_compile,
         )
-    saved = folder.saved()
     progress = restore_state(saved[max(saved)], model, step) if saved else Progress()
     if distribution.is_chief:
         folder.begin(config, fingerprint)
