@@ -142,7 +142,10 @@ def begin(folder: pathlib.Path, plan: Mapping[str, Any]) -> Manifest | None:
     """
     if (folder / MANIFEST).exists():
         _refuse_other(folder, folder / MANIFEST, plan, _plan_of(read_manifest(folder)))
-        return verify(folder)
+        manifest = verify(folder)
+        # There still, if the process was killed between the manifest and its removal.
+        shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
+        return manifest
     record = folder / WORK_FOLDER / _PLAN
     if record.exists():
         try:

@@ -299,6 +299,17 @@ def test_a_finished_folder_is_checked_and_left(corpus, tokenizer, prepared) -> N
     assert {path: path.stat().st_mtime_ns for path in prepared.iterdir()} == before
 
 
+def test_a_work_folder_left_by_a_kill_at_the_very_end_goes(tokenizer, tmp_path) -> None:
+    """Between the manifest and the removal of the parts, which are as large as the shards."""
+    (tmp_path / "a.txt").write_text("The film.")
+    prepare([tmp_path / "a.txt"], tokenizer, tmp_path / "out", PreparationSettings(), workers=1)
+    left = tmp_path / "out" / WORK_FOLDER
+    left.mkdir()
+    (left / "part-000000-000000.safetensors").write_bytes(b"x")
+    prepare([tmp_path / "a.txt"], tokenizer, tmp_path / "out", PreparationSettings(), workers=1)
+    assert not left.exists()
+
+
 def test_another_corpus_is_refused_with_the_difference(corpus, tokenizer, tmp_path) -> None:
     a, b, output = tmp_path / "a.txt", tmp_path / "b.txt", tmp_path / "out"
     a.write_text("The film.")
