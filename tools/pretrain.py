@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import pathlib
 
 import tensorflow as tf
@@ -75,6 +76,10 @@ def run(options: argparse.Namespace) -> int:
     outcome = train(ready, stop_at=options.steps, listener=TerminalMonitor() if distribution.is_chief else None)
     if not distribution.is_chief:
         return 0
+    file = work_dir / "report.json"
+    if not outcome["last"] and _reported_step(file) == outcome["step"]:
+        print(f"nothing to do: {work_dir} was at step {outcome['step']} before; {file} stays")
+        return 0
     report = {
         "config_file": str(path),
         "smoke": options.smoke,
@@ -86,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         "data": {"documents": ready.data.manifest.documents, "tokens": ready.data.manifest.tokens},
         **outcome,
     }
-    write_report(work_dir / "report.json", "pretrain", report)
+    write_report(file, "pretrain", report)
     scores = outcome["evaluation"] or {key: value for key, value in outcome["last"].items() if "loss" in key}
     done = outcome["step"] >= outcome["steps"]
     print_table(
@@ -105,6 +110,14 @@ def _distribution(settings: DistributionSettings) -> Distribution:
             tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * settings.cpu_devices
         )
     return make_distribution(settings.strategy, worker_timeout=settings.worker_timeout, tpu=settings.tpu)
+
+
+def _reported_step(file: pathlib.Path) -> int | None:
+    """The step that a report is of; None where there is no report."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))["step"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def installed_configs() -> list[str]:

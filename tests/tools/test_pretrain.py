@@ -39,6 +39,19 @@ def test_smoke_ends_with_a_model_and_its_tokenizer(work_dir):
     assert steps == [1, 2, 3, 3, 4, 5, 6, 6]
 
 
+def test_a_finished_run_keeps_its_report(work_dir, capsys):
+    before = (work_dir / "report.json").read_text()
+    options = ("pretrain", "bert_mini", "--work-dir", work_dir, "--smoke", "--set", "training.jit_compile=false")
+    assert run(*options) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert (work_dir / "report.json").read_text() == before
+    assert json.loads(before)["last"]["loss"] > 0
+    # One that was killed before it wrote its report writes it now.
+    (work_dir / "report.json").write_text(json.dumps({"step": 3}))
+    assert run(*options) == 0
+    assert json.loads((work_dir / "report.json").read_text())["step"] == 6
+
+
 def test_another_configuration_is_refused(work_dir, capsys, monkeypatch):
     """Also where the folder is given without its name."""
     monkeypatch.chdir(work_dir)
