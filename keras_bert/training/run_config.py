@@ -146,8 +146,13 @@ class EvaluationSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointSettings:
-    """Attributes: every: steps between two checkpoints. keep: how many of the last ones stay. keep_best: whether the
-    one that scored best in evaluation stays too."""
+    """What stays of a run on the way.
+
+    Attributes:
+        every: steps between two checkpoints. keep: how many of the last ones stay.
+        keep_best: whether the one that scored best in evaluation stays too: of those at steps that were evaluated, so
+            `every` of one should be a multiple of that of the other.
+    """
 
     every: int = 1000
     keep: int = 2
