@@ -219,7 +219,16 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(one_process, data):
     assert not (folder / "killed" / "model.safetensors").exists()
     assert max(step for step, _ in losses(folder / "killed")) == KILLED_AT - 1
     run = {"config": config(data, dropout=0.1), "work_dir": str(folder / "killed"), "strategy": "one_device"}
+    # Killed again, when of its next checkpoint there are only the weights.
+    saved = sorted(path.name for path in (folder / "killed" / "checkpoints").iterdir())
+    again = [{**run, "kill_in_save": True}]
+    finish(start(folder, "again", again, ["one_device"]), folder, "again", expected=-9)
+    (half,) = (folder / "killed" / "checkpoints").glob(".*")
+    assert (half / "model.safetensors").exists()
+    assert not (half / "state.json").exists()
+    assert sorted(path.name for path in half.parent.glob("[!.]*")) == saved
     finish(start(folder, "resumed", [run], ["one_device"]), folder, "resumed")
+    assert not half.exists()
     assert losses(folder / "killed") == losses(folder / "whole")
     assert [step for step, _ in losses(folder / "whole")] == list(range(1, STEPS + 1))
     for name, value in weights(folder / "whole").items():
