@@ -1,4 +1,4 @@
-"""Files written whole or not at all: a temporary name beside the target, then a rename."""
+"""Files and folders written whole or not at all: under a temporary name first, then renamed."""
 
 from __future__ import annotations
 
@@ -39,6 +39,18 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
         temporary.unlink(missing_ok=True)
 
 
+def make_folder(path: str | os.PathLike[str]) -> None:
+    """Make a folder, and those around it, unless it is there.
+
+    Raises:
+        KerasBertError: it cannot be made.
+    """
+    try:
+        pathlib.Path(path).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise KerasBertError(f"cannot write {path}: {error.strerror or error}") from error
+
+
 def atomic_write_bytes(path: str | os.PathLike[str], data: bytes) -> None:
     """Write `data` to `path`, whole or not at all."""
     with atomic_path(path) as temporary:
@@ -69,15 +81,20 @@ def atomic_write_json(path: str | os.PathLike[str], value: Any) -> None:
 def atomic_directory(path: str | os.PathLike[str]) -> Iterator[pathlib.Path]:
     """Yield an empty temporary folder; on success its files move into `path` one by one, each whole.
 
-    An existing folder keeps its other files: saving a model again beside its report must not remove the report.
+    An existing folder keeps its other files: saving a model again beside its report must not remove the report. The
+    temporary folder is then inside it, as what is around it may be another file system, or not ours to write to.
     On an error nothing of the new content shows.
+
+    Raises:
+        KerasBertError: the folder cannot be written, or the disk is full.
     """
     target = pathlib.Path(path)
     try:
         if target.exists() and not target.is_dir():
             raise KerasBertError(f"cannot write to {target}: it is a file, expected a folder")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=target.parent))
+        place = target if target.exists() else target.parent
+        place.mkdir(parents=True, exist_ok=True)
+        temporary = pathlib.Path(tempfile.mkdtemp(prefix=f".{target.name}.", suffix=".part", dir=place))
     except OSError as error:
         raise KerasBertError(f"cannot write {target}: {error.strerror or error}") from error
     try:

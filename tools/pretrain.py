@@ -13,6 +13,8 @@ example:
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import pathlib
 
 import tensorflow as tf
@@ -20,8 +22,8 @@ import tensorflow as tf
 from keras_bert.errors import ConfigError
 from keras_bert.training.loop import train
 from keras_bert.training.run import prepare
-from keras_bert.training.run_config import RunConfig, read_config
-from keras_bert.training.strategies import make_distribution
+from keras_bert.training.run_config import DistributionSettings, RunConfig, read_config
+from keras_bert.training.strategies import Distribution, make_distribution
 
 from . import options as shared
 from .report import print_table, write_report
@@ -60,23 +62,23 @@ def run(options: argparse.Namespace) -> int:
     """Read the configuration, train, write the report."""
     work_dir = pathlib.Path(options.work_dir)
     path = find_config(options.config)
-    changes = [*options.changes, *([f"data.folder={options.data}"] if options.data else [])]
-    values = read_config(path, changes)
+    config = RunConfig.from_dict(read_config(path, options.changes))
+    if options.data:
+        config = dataclasses.replace(config, data=dataclasses.replace(config.data, folder=options.data))
+    distribution = _distribution(config.distribution)
     if options.smoke:
-        values = shrink(values)
+        values = shrink(config.to_dict(), distribution)
         if not options.data:
-            values = make_smoke_data(values, work_dir.with_name(work_dir.name + ".smoke-data"))
-    config = RunConfig.from_dict(values)
-    if config.distribution.cpu_devices > 1:
-        tf.config.set_logical_device_configuration(
-            tf.config.list_physical_devices("CPU")[0],
-            [tf.config.LogicalDeviceConfiguration()] * config.distribution.cpu_devices,
-        )
-    settings = config.distribution
-    distribution = make_distribution(settings.strategy, worker_timeout=settings.worker_timeout, tpu=settings.tpu)
+            place = work_dir.resolve()  # "." has no name of its own
+            values = make_smoke_data(values, place.parent / f"{place.name}.smoke-data")
+        config = RunConfig.from_dict(values)
     ready = prepare(config, work_dir, distribution)
     outcome = train(ready, stop_at=options.steps, listener=TerminalMonitor() if distribution.is_chief else None)
     if not distribution.is_chief:
+        return 0
+    file = work_dir / "report.json"
+    if not outcome["last"] and _reported_step(file) == outcome["step"]:
+        print(f"nothing to do: {work_dir} was at step {outcome['step']} before; {file} stays")
         return 0
     report = {
         "config_file": str(path),
@@ -89,7 +91,7 @@ def run(options: argparse.Namespace) -> int:
         "data": {"documents": ready.data.manifest.documents, "tokens": ready.data.manifest.tokens},
         **outcome,
     }
-    write_report(work_dir / "report.json", "pretrain", report)
+    write_report(file, "pretrain", report)
     scores = outcome["evaluation"] or {key: value for key, value in outcome["last"].items() if "loss" in key}
     done = outcome["step"] >= outcome["steps"]
     print_table(
@@ -99,6 +101,23 @@ def run(options: argparse.Namespace) -> int:
         [[name, f"{value:.4f}"] for name, value in scores.items()],
     )
     return 0
+
+
+def _distribution(settings: DistributionSettings) -> Distribution:
+    """What a configuration asks for, its logical devices made first."""
+    if settings.cpu_devices > 1:
+        tf.config.set_logical_device_configuration(
+            tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * settings.cpu_devices
+        )
+    return make_distribution(settings.strategy, worker_timeout=settings.worker_timeout, tpu=settings.tpu)
+
+
+def _reported_step(file: pathlib.Path) -> int | None:
+    """The step that a report is of; None where there is no report."""
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))["step"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
 
 
 def installed_configs() -> list[str]:

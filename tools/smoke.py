@@ -15,6 +15,7 @@ from keras_bert.models import Encoder, MaskedLanguageModel
 from keras_bert.tokenizers import Tokenizer
 from keras_bert.tokenizers.tokenizer import Kind
 from keras_bert.tokenizers.training import train_tokenizer
+from keras_bert.training.strategies import Distribution
 
 _KINDS: dict[str, Kind] = {"bert": "wordpiece", "distilbert": "wordpiece", "roberta": "bpe", "albert": "unigram"}
 _VOCABULARY = 400
@@ -22,11 +23,15 @@ _TINY = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size"
 # Whose shape, made tiny, a teacher has.
 _TEACHER = "bert_mini_uncased"
 _SENTENCES_A_DOCUMENT = 12
+_EXAMPLES_A_REPLICA = 4
 
 
-def shrink(values: Mapping[str, Any]) -> dict[str, Any]:
+def shrink(values: Mapping[str, Any], distribution: Distribution) -> dict[str, Any]:
     """The sections of a configuration with a tiny model and six steps; what makes the run what it is (objective,
     masking, optimizer, accumulation, precision, strategy) stays.
+
+    Args:
+        distribution: where it will run; each replica gets four examples a step.
 
     Raises:
         ConfigError: no preset says what kind of model it is.
@@ -49,11 +54,13 @@ def shrink(values: Mapping[str, Any]) -> dict[str, Any]:
         values["model"] = {"preset": model["preset"], "encoder": {**kept, **encoder}}
     training, optimizer = values.setdefault("training", {}), values.setdefault("optimizer", {})
     accumulates = 0 < training.get("micro_batch_size", 0) < training.get("batch_size", 0)
-    training.update(steps=6, batch_size=8, micro_batch_size=2 if accumulates else 0, steps_per_call=2)
+    batch_size = _EXAMPLES_A_REPLICA * distribution.num_replicas
+    micro_batch_size = _EXAMPLES_A_REPLICA // 2 if accumulates else 0
+    training.update(steps=6, batch_size=batch_size, micro_batch_size=micro_batch_size, steps_per_call=2)
     optimizer["warmup_steps"] = min(optimizer.get("warmup_steps", 0), 2)
     examples = values.setdefault("examples", {})
     examples.update(sequence_length=32, max_predictions=5)
-    values.setdefault("data", {})["lanes"] = 2
+    values.setdefault("data", {})["lanes"] = 2 * distribution.num_workers
     for name, section in (
         ("evaluation", {"every": 3, "batches": 2, "batch_size": 0}),
         ("checkpoint", {"every": 3}),

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator
+from typing import get_args
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from keras_bert.data.corpus import find_files, stream_texts
+from keras_bert.data.corpus import DecodingErrors, find_files, stream_texts
 from keras_bert.errors import TokenizerError
 from keras_bert.tokenizers.training import train_tokenizer
 
@@ -38,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     case.add_argument("--cased", dest="lowercase", action="store_false", help="keep case and accents (default for bpe)")
     parser.add_argument("--text-field", default="text", help="field of JSONL rows that holds the text (default text)")
     parser.add_argument(
+        "--errors",
+        choices=get_args(DecodingErrors),
+        default="strict",
+        help="bytes that are not UTF-8: stop and name them (default), or put U+FFFD for them",
+    )
+    parser.add_argument(
         "--max-alphabet", type=int, default=1000, help="WordPiece: characters kept (default 1000; Chinese: 8000)"
     )
 
@@ -56,7 +63,9 @@ def run(arguments: argparse.Namespace) -> int:
 
         def texts() -> Iterator[str]:
             task = progress.add_task("reading", total=total)
-            yield from stream_texts(files, arguments.text_field, lambda count: progress.advance(task, count))
+            yield from stream_texts(
+                files, arguments.text_field, lambda count: progress.advance(task, count), arguments.errors
+            )
             progress.update(task, description="read, learning")
 
         tokenizer = train_tokenizer(

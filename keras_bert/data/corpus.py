@@ -283,7 +283,10 @@ def _decode(
         if errors == "strict":
             line = piece.line + piece.data.count(b"\n", 0, start + error.start)
             offset = piece.offset + start + error.start
-            raise DataError(f"{piece.path} line {line}: not UTF-8: {error.reason} at byte {offset}") from error
+            raise DataError(
+                f"{piece.path} line {line}: not UTF-8: {error.reason} at byte {offset}; --errors replace puts U+FFFD "
+                "for such bytes and goes on"
+            ) from error
         text = data.decode("utf-8", "replace")
         if on_replaced is not None:
             on_replaced(text.count("\ufffd") - data.count("\ufffd".encode()))

@@ -134,22 +134,37 @@ def _difference(plan: Mapping[str, Any], found: Mapping[str, Any]) -> str | None
 def begin(folder: pathlib.Path, plan: Mapping[str, Any]) -> Manifest | None:
     """Set a folder up for a plan; the manifest if it was finished before, every byte checked.
 
+    An unfinished folder that stopped at bytes that are not UTF-8 goes on with a plan that replaces them: what is done
+    has none.
+
     Raises:
         DataError: the folder holds, finished or not, another corpus or other settings; or a finished shard is broken.
     """
     if (folder / MANIFEST).exists():
         _refuse_other(folder, folder / MANIFEST, plan, _plan_of(read_manifest(folder)))
-        return verify(folder)
+        manifest = verify(folder)
+        # There still, if the process was killed between the manifest and its removal.
+        shutil.rmtree(folder / WORK_FOLDER, ignore_errors=True)
+        return manifest
     record = folder / WORK_FOLDER / _PLAN
     if record.exists():
         try:
             before = json.loads(record.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise DataError(f"{record} cannot be read: {error}; remove {record.parent} to start anew") from error
-        _refuse_other(folder, record, plan, before)
-    else:
-        atomic_write_json(record, plan)
+        lenient = _lenient(before, plan)
+        _refuse_other(folder, record, plan, lenient)
+        if lenient == before:
+            return None
+    atomic_write_json(record, plan)
     return None
+
+
+def _lenient(before: Mapping[str, Any], plan: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The plan of an unfinished folder, with `plan`'s way with undecodable bytes where it was to stop at them."""
+    if before.get("settings", {}).get("errors") != "strict":
+        return before
+    return {**before, "settings": {**before["settings"], "errors": plan["settings"]["errors"]}}
 
 
 def finish(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pathlib
 from typing import Any
 
 from ..checkpoints.names import HUGGINGFACE, encoder_slots, head_slots
@@ -16,13 +17,19 @@ from .vocabulary import extend_vocabulary
 _FREE_FIELDS = ("hidden_dropout", "attention_dropout", "classifier_dropout")
 
 
-def initial_model(config: RunConfig, tokenizer: Any, teacher: MaskedLanguageModel | None = None) -> Any:
+def initial_model(
+    config: RunConfig,
+    tokenizer: Any,
+    teacher: MaskedLanguageModel | None = None,
+    saved: pathlib.Path | None = None,
+) -> Any:
     """A `MaskedLanguageModel` (objective `mlm`) or a `PretrainingModel` (`nsp`, `sop`), with the data's tokenizer.
 
     Call it inside the strategy's scope.
 
     Args:
         teacher: whom it is to learn from.
+        saved: the checkpoint of the run that goes on; where it began from one, that one is no longer needed.
 
     Raises:
         ConfigError: the family has no sentence objective, the sequences are longer than its positions, or a field
@@ -44,7 +51,7 @@ def initial_model(config: RunConfig, tokenizer: Any, teacher: MaskedLanguageMode
         model = student_of(teacher, config, tokenizer)
         _check_shape(model.config, settings, "distillation.layers")
     elif settings.init:
-        model = cls.from_pretrained(settings.init, dtype=policy, **settings.encoder)
+        model = cls.from_pretrained(saved or settings.init, dtype=policy, **settings.encoder)
         _check_shape(model.config, settings, "model.init")
         if model.tokenizer is None:
             model.tokenizer = tokenizer

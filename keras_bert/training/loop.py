@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from ..data.pretraining import PretrainingData, named_errors
-from ..errors import ConfigError, TrainingError
+from ..errors import TrainingError
+from .batches import HeldOut, TrainingBatches
 from .monitor import Monitor, Records
 from .objectives import LOSSES, SUMS
-from .run import Run, lanes_of
+from .run import Run
 from .run_config import RunConfig
 from .signals import StopSignals
 from .state import Progress, read_evaluation, save_state
@@ -33,7 +33,7 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
 
     Raises:
         TrainingError: the loss is not finite; the last checkpoint is from before it.
-        KerasBertError: a checkpoint cannot be written; the one before is whole.
+        KerasBertError: a checkpoint or a record cannot be written; the checkpoint before is whole.
     """
     config, progress, chief = run.config, run.progress, run.distribution.is_chief
     total = config.training.steps
@@ -42,32 +42,29 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
     latest: dict[str, Any] = {}
     records.begin(progress.step, last)
     try:
-        with StopSignals(run.distribution.num_workers == 1) as stop:
-            source = _Batches(run)
-            clock = time.monotonic()
+        with StopSignals(run.distribution.num_workers == 1) as stop, named_worker_errors(run.distribution.num_workers):
+            source = TrainingBatches(
+                run.data, config.training.batch_size, run.lanes, progress.positions, run.distribution
+            )
             while progress.step < last and not stop.asked:
                 started = time.monotonic()
                 count = _steps_until_boundary(config, progress.step, last)
                 batches = [source.read() for _ in range(count)]
                 for number, batch in enumerate(batches, progress.step + 1):
                     records.batch(number, batch["example_ids"])
-                with named_worker_errors(run.distribution.num_workers):
-                    results = run.step.run(batches, progress.step)
+                results = run.step.run(batches, progress.step)
                 _check_finite(run, results, batches)
                 _advance(progress, results, time.monotonic() - started)
                 records.advanced(progress.step)
                 if _due(progress.step, config.logging.every, total):
-                    latest = _record(run, results[-1], time.monotonic() - clock)
+                    latest = _record(run, results[-1])
                     records.trained(latest)
-                    clock = time.monotonic()
                 progress.evaluation = None
                 if run.held_out and _due(progress.step, config.evaluation.every, total):
                     progress.evaluation = evaluate(run, run.held_out)
                     records.evaluated({"step": progress.step, **progress.evaluation})
-                    clock = time.monotonic()
                 if stop.asked or _due(progress.step, config.checkpoint.every, last):
                     _save(run, batches[-1], records)
-                    clock = time.monotonic()
             if stop.asked:
                 raise KeyboardInterrupt
     finally:
@@ -85,44 +82,12 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
     }
 
 
-def evaluate(run: Run, held_out: PretrainingData) -> dict[str, float]:
+def evaluate(run: Run, held_out: HeldOut) -> dict[str, float]:
     """Losses, accuracies and perplexity on the first batches of the held-out shards, without dropout."""
-    settings, distribution = run.config.evaluation, run.distribution
-    replicas = distribution.num_replicas
-    size = settings.batch_size or run.config.training.batch_size // distribution.micro_batches
-    if size % replicas:
-        raise ConfigError(f"evaluation.batch_size: expected a multiple of {replicas} replicas, got {size}")
-    dataset = held_out.dataset(
-        batch_size=size,
-        lanes=lanes_of(held_out, run.config.data.lanes, size, distribution.num_workers),
-        worker=distribution.worker,
-        num_workers=distribution.num_workers,
-    )
     sums = np.zeros(len(SUMS))
-    with named_errors():
-        for batch in dataset.take(settings.batches).as_numpy_iterator():
-            sums += run.step.evaluate(batch)
+    for batch in held_out.batches(run.distribution):
+        sums += run.step.evaluate(batch)
     return run.step.objective.evaluation_metrics(sums)
-
-
-class _Batches:
-    """Reads this worker's part of the batches from where the run is."""
-
-    def __init__(self, run: Run) -> None:
-        distribution = run.distribution
-        dataset = run.data.dataset(
-            batch_size=run.config.training.batch_size,
-            lanes=run.lanes,
-            positions=run.progress.positions,
-            worker=distribution.worker,
-            num_workers=distribution.num_workers,
-        )
-        self._iterator = dataset.as_numpy_iterator()
-
-    def read(self) -> dict[str, np.ndarray]:
-        """The next batch, features by name `[rows, ...]`."""
-        with named_errors():
-            return next(self._iterator)
 
 
 def _steps_until_boundary(config: RunConfig, step: int, last: int) -> int:
@@ -138,31 +103,37 @@ def _due(step: int, every: int, last: int) -> bool:
 
 
 def _advance(progress: Progress, results: np.ndarray, seconds: float) -> None:
+    """Count steps that took `seconds`; the sums of those that float16 skipped may be infinite, and are left out."""
+    skipped = results[:, RESULTS.index("skipped")] > 0
     progress.step += len(results)
+    progress.skipped += int(skipped.sum())
+    progress.tokens += float(results[:, SUMS.index("tokens")].sum(dtype=np.float64))
     progress.seconds += seconds
-    sums = results[:, : len(SUMS)].astype(np.float64).sum(axis=0)
+    sums = results[~skipped, : len(SUMS)].sum(axis=0, dtype=np.float64)
     progress.pending = (np.asarray(progress.pending or np.zeros(len(SUMS))) + sums).tolist()
-    progress.pending_steps += len(results)
-    progress.tokens += float(sums[SUMS.index("tokens")])
-    progress.skipped += int(results[:, RESULTS.index("skipped")].sum())
+    progress.pending_steps += int((~skipped).sum())
+    progress.pending_seconds += seconds
 
 
-def _record(run: Run, last: np.ndarray, seconds: float) -> dict[str, float]:
-    """The record of the steps since the last one; `seconds` is their time."""
+def _record(run: Run, last: np.ndarray) -> dict[str, float]:
+    """The record of the steps since the last one; without losses where float16 skipped all of them, without the norm of
+    the last one's gradient where it skipped that."""
     progress = run.progress
     values = dict(zip(RESULTS, last.astype(np.float64).tolist(), strict=True))
+    record: dict[str, float] = {"step": progress.step}
+    if progress.pending_steps:
+        record |= run.step.objective.training_metrics(np.asarray(progress.pending), progress.pending_steps)
+    record["learning_rate"] = values["learning_rate"]
+    if not values["skipped"]:
+        record["gradient_norm"] = values["gradient_norm"]
     tokens = progress.pending[SUMS.index("tokens")]
-    record = {
-        "step": progress.step,
-        **run.step.objective.training_metrics(np.asarray(progress.pending), progress.pending_steps),
-        "learning_rate": values["learning_rate"],
-        "gradient_norm": values["gradient_norm"],
+    record |= {
         "loss_scale": values["loss_scale"],
         "skipped_steps": progress.skipped,
         "tokens": progress.tokens,
-        "tokens_per_second": round(tokens / max(seconds, 1e-9), 1),
+        "tokens_per_second": round(tokens / max(progress.pending_seconds, 1e-9), 1),
     }
-    progress.pending, progress.pending_steps = [], 0
+    progress.pending, progress.pending_steps, progress.pending_seconds = [], 0, 0.0
     return record
 
 

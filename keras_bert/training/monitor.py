@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import tensorflow as tf
 
+from ..errors import KerasBertError
 from .work_dir import WorkDir
 
 
@@ -37,13 +39,18 @@ class Monitor:
 
 
 class Records(Monitor):
-    """Writes `metrics.jsonl` and, where asked, TensorBoard scalars; passes everything on to another monitor."""
+    """Writes `metrics.jsonl` and, where asked, TensorBoard scalars; passes everything on to another monitor.
+
+    What cannot be written, for want of room perhaps, is a KerasBertError.
+    """
 
     def __init__(self, work_dir: WorkDir, tensorboard: bool, listener: Monitor, *, write: bool = True) -> None:
         self.work_dir, self.listener, self.write = work_dir, listener, write
         self.writer = None
+        self.folder = work_dir.path / "tensorboard"
         if tensorboard and write:
-            self.writer = tf.summary.create_file_writer(str(work_dir.path / "tensorboard"))
+            with _named_write_errors(self.folder):
+                self.writer = tf.summary.create_file_writer(str(self.folder))
 
     def begin(self, step: int, steps: int) -> None:
         self.listener.begin(step, steps)
@@ -66,17 +73,27 @@ class Records(Monitor):
         self.listener.evaluated(record)
 
     def end(self) -> None:
-        if self.writer is not None:
-            self.writer.close()
         self.listener.end()
+        if self.writer is not None:
+            with _named_write_errors(self.folder):
+                self.writer.close()
 
     def _record(self, kind: str, record: Mapping[str, Any]) -> None:
         if not self.write:
             return
         self.work_dir.append_metrics({"kind": kind, **record})
         if self.writer is not None:
-            with self.writer.as_default(step=record["step"]):
+            with _named_write_errors(self.folder), self.writer.as_default(step=record["step"]):
                 for name, value in record.items():
                     if name != "step":
                         tf.summary.scalar(f"{kind}/{name}", value)
-            self.writer.flush()
+                self.writer.flush()
+
+
+@contextlib.contextmanager
+def _named_write_errors(folder: pathlib.Path) -> Iterator[None]:
+    """Write TensorBoard's files inside this: what its writer raises is then a KerasBertError."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise KerasBertError(f"cannot write to {folder}: {error.message.splitlines()[0]}") from error

@@ -125,5 +125,8 @@ def _weighted(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tupl
     target = tf.reduce_sum(tf.where(is_target, logits, 0.0), axis=-1)
     top = tf.stop_gradient(tf.reduce_max(logits, axis=-1))
     loss = tf.math.log(tf.reduce_sum(tf.exp(logits - tf.expand_dims(top, -1)), axis=-1)) + top - target
-    hits = tf.cast(target >= top, tf.float32)
+    # A target that ties for the top is a guess among those that do: low precision makes many ties, and logits that are
+    # all alike know nothing.
+    ties = tf.reduce_sum(tf.cast(logits >= tf.expand_dims(top, -1), tf.float32), axis=-1)
+    hits = tf.where(target >= top, 1 / ties, 0.0)
     return tf.reduce_sum(loss * weights), tf.reduce_sum(hits * weights), tf.reduce_sum(weights)

@@ -12,6 +12,7 @@ from ..data.pretraining import PretrainingData
 from ..data.shards import MANIFEST, file_sha256
 from ..errors import ConfigError
 from ..models.pretraining import pretraining_network
+from .batches import HeldOut, lanes_of, open_held_out
 from .initial import initial_model
 from .objectives import Objective
 from .optimizers import OPTIMIZERS
@@ -37,7 +38,7 @@ class Run:
     work_dir: WorkDir
     distribution: Distribution
     data: PretrainingData
-    held_out: PretrainingData | None
+    held_out: HeldOut | None
     lanes: int
     model: Any
     step: PretrainingStep
@@ -55,18 +56,21 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
         raise ConfigError("data.folder: expected a folder of shards (also --data), got nothing")
     distribution = distribution.with_micro_batches(training.batch_size, training.micro_batch_size)
     data = PretrainingData(config.data.folder, config.examples, seed=seed)
-    held_out = PretrainingData(config.data.evaluation, config.examples, seed=seed) if config.data.evaluation else None
     lanes = lanes_of(data, config.data.lanes, training.batch_size, distribution.num_workers)
+    held_out = open_held_out(config, data, distribution)
     folder = WorkDir(work_dir)
     fingerprint = file_sha256(data.folder / MANIFEST)
     folder.check(config, fingerprint)
+    if distribution.is_chief:
+        folder.lock()
+    saved = folder.saved()
     keras.utils.set_random_seed(seed)
     with distribution.strategy.scope():
         objective, teacher = Objective(), None
         if config.distillation.wanted:
             teacher = read_teacher(config, data.tokenizer)
             objective = TripleObjective(teacher, config)
-        model = initial_model(config, data.tokenizer, teacher)
+        model = initial_model(config, data.tokenizer, teacher, saved[max(saved)] if saved else None)
         network = pretraining_network(
             model,
             packed=config.examples.pack,
@@ -83,7 +87,6 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
             loss_scaling=training.precision == "float16",
             jit_compile=training.jit_compile,
         )
-    saved = folder.saved()
     progress = restore_state(saved[max(saved)], model, step) if saved else Progress()
     if distribution.is_chief:
         folder.begin(config, fingerprint)
@@ -108,19 +111,3 @@ def _optimizer(config: RunConfig) -> Any:
         epsilon=settings.epsilon,
         bias_correction=settings.bias_correction or settings.name == "lamb",
     )
-
-
-def lanes_of(data: PretrainingData, most: int, batch_size: int, num_workers: int) -> int:
-    """The largest number of lanes up to `most` that has a shard each, and divides the batch.
-
-    Raises:
-        ConfigError: the workers cannot share it.
-    """
-    shards = len(data.manifest.shards)
-    lanes = next(n for n in range(min(most, shards), 0, -1) if batch_size % n == 0)
-    if lanes % num_workers:
-        raise ConfigError(
-            f"{data.folder}: {lanes} lanes (data.lanes={most}, {shards} shards, batches of {batch_size}) cannot be "
-            f"shared by {num_workers} workers"
-        )
-    return lanes

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..config import PRESETS
+from ..config import PRESETS, EncoderConfig
 from ..data.pretraining import PretrainingSettings
 from ..errors import ConfigError
 from .config_checks import known_keys, one_of, positive, require, typed
@@ -43,6 +43,7 @@ class ModelSettings:
 
     def check(self) -> None:
         require(not self.preset or self.preset in PRESETS, "model.preset", f"one of {', '.join(PRESETS)}", self.preset)
+        known_keys("[model.encoder]", self.encoder, [field.name for field in dataclasses.fields(EncoderConfig)])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,7 @@ class TrainingSettings:
     def check(self) -> None:
         positive(self, "training", "steps", "batch_size", "steps_per_call")
         require(self.micro_batch_size >= 0, "training.micro_batch_size", "0 or more", self.micro_batch_size)
+        require(0 <= self.seed < 2**32, "training.seed", "a number from 0 to 2^32 - 1", self.seed)
         one_of("training.precision", self.precision, PRECISIONS)
 
 
@@ -144,8 +146,13 @@ class EvaluationSettings:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CheckpointSettings:
-    """Attributes: every: steps between two checkpoints. keep: how many of the last ones stay. keep_best: whether the
-    one that scored best in evaluation stays too."""
+    """What stays of a run on the way.
+
+    Attributes:
+        every: steps between two checkpoints. keep: how many of the last ones stay.
+        keep_best: whether the one that scored best in evaluation stays too: of those at steps that were evaluated, so
+            `every` of one should be a multiple of that of the other.
+    """
 
     every: int = 1000
     keep: int = 2

@@ -28,7 +28,8 @@ class Progress:
 
     Attributes:
         step: steps taken. positions: next example of every lane, `[epoch, shard, row]` each.
-        pending, pending_steps: sums of the steps since the last record of `metrics.jsonl`.
+        pending, pending_steps: sums and number of the steps since the last record of `metrics.jsonl`, but for skipped
+            ones. pending_seconds: time spent in all of them.
         tokens: tokens seen. skipped: steps that float16 skipped. seconds: time spent in steps.
         evaluation: scores of this very step, where it was evaluated.
     """
@@ -37,6 +38,7 @@ class Progress:
     positions: list[list[int]] | None = None
     pending: list[float] = dataclasses.field(default_factory=list)
     pending_steps: int = 0
+    pending_seconds: float = 0.0
     tokens: float = 0.0
     skipped: int = 0
     seconds: float = 0.0

@@ -9,8 +9,9 @@ import shutil
 from collections.abc import Mapping
 from typing import Any
 
-from ..errors import TrainingError
-from ..files import atomic_write_json, atomic_write_text
+from ..errors import KerasBertError, TrainingError
+from ..files import atomic_write_json, atomic_write_text, make_folder
+from .lock import lock_folder
 from .run_config import RunConfig
 
 RUN_FILE = "run.json"
@@ -76,8 +77,24 @@ class WorkDir:
         elif self.path.is_dir() and any(not path.name.startswith(".") for path in self.path.iterdir()):
             raise TrainingError(f"{self.path} holds files, but no run: take an empty or a new folder as --work-dir")
 
+    def lock(self) -> None:
+        """Keep other processes from writing to the folder, where it is there, until this one ends.
+
+        Raises:
+            TrainingError: one does already.
+        """
+        if self.path.is_dir():
+            lock_folder(self.path)
+
     def begin(self, config: RunConfig, data_fingerprint: str) -> None:
-        """Make the folder this run's; call `check` first, and only when everything that can be refused has been."""
+        """Make the folder this run's; call `check` first, and only when everything that can be refused has been.
+
+        Raises:
+            TrainingError: another process is writing to it.
+            KerasBertError: it cannot be written.
+        """
+        make_folder(self.path)
+        self.lock()
         atomic_write_json(self.path / RUN_FILE, {"config": config.to_dict(), "data_fingerprint": data_fingerprint})
         self._clean()
 
@@ -87,8 +104,8 @@ class WorkDir:
 
     def saved(self) -> dict[int, pathlib.Path]:
         """Step -> folder of every whole checkpoint, in ascending order."""
-        found = {int(path.name.removeprefix("step-")): path for path in self.checkpoints.glob("step-*")}
-        return dict(sorted(found.items()))
+        found = {path.name.removeprefix("step-"): path for path in self.checkpoints.glob("step-*")}
+        return dict(sorted((int(step), path) for step, path in found.items() if step.isdecimal()))
 
     def prune(self, keep: int, best: int | None) -> None:
         """Remove all checkpoints but the last `keep` and the one at step `best`."""
@@ -127,9 +144,17 @@ class WorkDir:
         atomic_write_text(file, "".join(kept))
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Add one record, a line of JSON."""
-        with open(self.path / METRICS_FILE, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
+        """Add one record, a line of JSON.
+
+        Raises:
+            KerasBertError: the disk is full or cannot be written.
+        """
+        path = self.path / METRICS_FILE
+        try:
+            with open(path, "a", encoding="utf-8") as file:
+                file.write(json.dumps(record) + "\n")
+        except OSError as error:
+            raise KerasBertError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

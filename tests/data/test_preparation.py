@@ -269,6 +269,26 @@ def test_full_disk_leaves_nothing_half(corpus, tokenizer, tokenizer_folder, prep
     assert contents(output) == contents(prepared)
 
 
+def test_bad_bytes_that_stopped_it_can_be_replaced(tokenizer, tmp_path) -> None:
+    """In the same folder, with what was done before them kept: the result is that of replacing from the start."""
+    (tmp_path / "a.txt").write_text("The film was bad.\n\n" * 9000)  # a block of its own
+    (tmp_path / "b.txt").write_bytes(b"The \xff film was great.\n")
+    files, output = [tmp_path / "a.txt", tmp_path / "b.txt"], tmp_path / "out"
+    with pytest.raises(DataError, match=r"b\.txt line 1: not UTF-8: .* at byte 4; --errors replace"):
+        prepare(files, tokenizer, output, PreparationSettings(CorpusFormat("blank-line")), workers=1)
+    lenient = PreparationSettings(CorpusFormat("blank-line", errors="replace"))
+    result = prepare(files, tokenizer, output, lenient, workers=1)
+    assert (result.replaced, result.kept_parts > 0) == (1, True)
+    prepare(files, tokenizer, tmp_path / "whole", lenient, workers=1)
+    assert contents(output) == contents(tmp_path / "whole")
+    # The other way what is done may hold characters that were put in.
+    plan = preparation_plan.make_plan(files, tokenizer, lenient)
+    (tmp_path / "other").mkdir()
+    preparation_plan.begin(tmp_path / "other", plan)
+    with pytest.raises(DataError, match="errors was 'replace', now 'strict'"):
+        prepare(files, tokenizer, tmp_path / "other", PreparationSettings(CorpusFormat("blank-line")), workers=1)
+
+
 # === Folders that hold something already ===
 
 
@@ -277,6 +297,17 @@ def test_a_finished_folder_is_checked_and_left(corpus, tokenizer, prepared) -> N
     result = prepare(find_files([str(corpus[0])]), tokenizer, prepared, SETTINGS)
     assert (result.manifest, result.replaced) == (read_manifest(prepared), None)
     assert {path: path.stat().st_mtime_ns for path in prepared.iterdir()} == before
+
+
+def test_a_work_folder_left_by_a_kill_at_the_very_end_goes(tokenizer, tmp_path) -> None:
+    """Between the manifest and the removal of the parts, which are as large as the shards."""
+    (tmp_path / "a.txt").write_text("The film.")
+    prepare([tmp_path / "a.txt"], tokenizer, tmp_path / "out", PreparationSettings(), workers=1)
+    left = tmp_path / "out" / WORK_FOLDER
+    left.mkdir()
+    (left / "part-000000-000000.safetensors").write_bytes(b"x")
+    prepare([tmp_path / "a.txt"], tokenizer, tmp_path / "out", PreparationSettings(), workers=1)
+    assert not left.exists()
 
 
 def test_another_corpus_is_refused_with_the_difference(corpus, tokenizer, tmp_path) -> None:

@@ -151,6 +151,16 @@ def test_command(tmp_path, capsys) -> None:
     assert (tokenizer.kind, tokenizer.vocab_size) == ("bpe", 320)
 
 
+def test_command_goes_on_past_bytes_that_are_not_utf_8(tmp_path, capsys) -> None:
+    bad, output = tmp_path / "bad.txt", tmp_path / "out"
+    bad.write_bytes((DATA / "corpus.txt").read_bytes() + b"caf\xe9\n")
+    options = (bad, "--kind", "bpe", "--vocab-size", 320, "--output", output)
+    assert train(*options) == 2
+    assert "not UTF-8: invalid continuation byte at byte 4769; --errors replace puts" in capsys.readouterr().err
+    assert train(*options, "--errors", "replace") == 0
+    assert Tokenizer.from_pretrained(output).vocab_size == 320
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

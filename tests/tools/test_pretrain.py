@@ -39,17 +39,40 @@ def test_smoke_ends_with_a_model_and_its_tokenizer(work_dir):
     assert steps == [1, 2, 3, 3, 4, 5, 6, 6]
 
 
-def test_another_configuration_is_refused(work_dir, capsys):
+def test_a_finished_run_keeps_its_report(work_dir, capsys):
+    before = (work_dir / "report.json").read_text()
+    options = ("pretrain", "bert_mini", "--work-dir", work_dir, "--smoke", "--set", "training.jit_compile=false")
+    assert run(*options) == 0
+    assert "nothing to do" in capsys.readouterr().out
+    assert (work_dir / "report.json").read_text() == before
+    assert json.loads(before)["last"]["loss"] > 0
+    # One that was killed before it wrote its report writes it now.
+    (work_dir / "report.json").write_text(json.dumps({"step": 3}))
+    assert run(*options) == 0
+    assert json.loads((work_dir / "report.json").read_text())["step"] == 6
+
+
+def test_another_configuration_is_refused(work_dir, capsys, monkeypatch):
+    """Also where the folder is given without its name."""
+    monkeypatch.chdir(work_dir)
     options = ("--smoke", "--set", "optimizer.weight_decay=0.1")
-    assert run("pretrain", "bert_mini", "--work-dir", work_dir, *options) == 2
+    assert run("pretrain", "bert_mini", "--work-dir", ".", *options) == 2
     assert "optimizer.weight_decay: 0.01 there, 0.1 now" in capsys.readouterr().err
 
 
-def test_errors_are_one_line(tmp_path: pathlib.Path, capsys):
+def test_errors_are_one_line(tmp_path: pathlib.Path, capsys, monkeypatch):
     assert run("pretrain", "bert_maxi", "--work-dir", tmp_path / "x") == 2
     assert "no configuration bert_maxi: expected a TOML file, or one of albert_base_v2, " in capsys.readouterr().err
-    assert run("pretrain", "bert_mini", "--work-dir", tmp_path / "x", "--set", "training.stepz=3") == 2
-    assert "[training] has no stepz; known: steps, batch_size" in capsys.readouterr().err
+    for key, message in (
+        ("training.stepz", "[training] has no stepz; known: steps, batch_size"),
+        ("model.encoder.hidden_sz", "[model.encoder] has no hidden_sz; known: "),
+    ):
+        assert run("pretrain", "bert_mini", "--work-dir", tmp_path / "x", "--set", f"{key}=3") == 2
+        assert message in capsys.readouterr().err
     assert run("pretrain", "bert_mini", "--work-dir", tmp_path / "x", "--data", tmp_path) == 2
     assert "manifest.json" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+    monkeypatch.chdir(tmp_path)
+    # A folder whose name would be a number in TOML.
+    assert run("pretrain", "bert_mini", "--work-dir", tmp_path / "x", "--data", "2024") == 2
+    assert "error: 2024 has no manifest.json" in capsys.readouterr().err

@@ -1,8 +1,8 @@
 """What a process of its own does in the tests: it takes runs one after the other.
 
 The job: `strategies` to make in this process (several share its devices), `cpu_devices`, and `runs`, each with
-`config`, `work_dir`, `strategy`, perhaps `kill_at` (the process kills itself before that step) and `log` (a file that
-gets one line of example ids a step).
+`config`, `work_dir`, `strategy`, perhaps `kill_at` (the process kills itself before that step), `kill_in_save` (and in
+the middle of its first checkpoint) and `log` (a file that gets one line of example ids a step).
 """
 
 import faulthandler
@@ -13,6 +13,7 @@ import sys
 
 import tensorflow as tf
 
+from keras_bert.training import state
 from keras_bert.training.loop import train
 from keras_bert.training.monitor import Monitor
 from keras_bert.training.run import prepare
@@ -32,6 +33,11 @@ class Log(Monitor):
                 file.write(json.dumps([step, example_ids.tolist()]) + "\n")
 
 
+def kill_instead(*arguments):
+    """Stands for the writing of the optimizer, which comes between weights and state."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main(job, output, environment):
     """Take the runs of `job`; what is printed goes to the file `output`."""
     with open(output, "w") as file:
@@ -46,5 +52,7 @@ def main(job, output, environment):
         )
     distributions = {name: make_distribution(name, worker_timeout=60) for name in job["strategies"]}
     for run in job["runs"]:
+        if run.get("kill_in_save"):
+            state.write_tensors = kill_instead
         prepared = prepare(RunConfig.from_dict(run["config"]), run["work_dir"], distributions[run["strategy"]])
         train(prepared, listener=Log(run.get("log"), run.get("kill_at")))

@@ -8,7 +8,8 @@ from harness import FAMILIES, TINY
 import keras_bert as kb
 from keras_bert.models.pretraining import pretraining_network
 from keras_bert.training import LAMB
-from keras_bert.training.objectives import SUMS
+from keras_bert.training.objectives import LOSSES, SUMS
+from keras_bert.training.run_config import PRECISIONS
 from keras_bert.training.step import PretrainingStep
 from keras_bert.training.strategies import make_distribution
 
@@ -32,6 +33,44 @@ def make_batch(config, pairs, rows=4, length=16, predictions=4):
         batch["sentence_targets"] = generator.integers(0, 2, (rows, 1))
         batch["sentence_weights"] = np.ones((rows, 1), "float32")
     return {name: value if value.dtype == "float32" else value.astype("int32") for name, value in batch.items()}
+
+
+def pack(batch, length=16):
+    """Two sequences of half a row each, and nothing else changed."""
+    halves = np.arange(length) // (length // 2)
+    rows = len(batch["token_ids"])
+    return {
+        **batch,
+        "sequence_ids": np.repeat(halves[None] + 1, rows, axis=0).astype("int32") * batch["padding_mask"],
+        "position_ids": np.repeat((np.arange(length) % (length // 2))[None], rows, axis=0).astype("int32"),
+        "sentence_positions": np.repeat([[0, length // 2]], rows, axis=0).astype("int32"),
+        "sentence_targets": np.repeat([[0, 1]], rows, axis=0).astype("int32"),
+        "sentence_weights": np.ones((rows, 2), "float32"),
+    }
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_compiled_steps_on_packed_rows_are_those_of_the_graph(precision):
+    config = TINY["bert"].replace(hidden_dropout=0.0, attention_dropout=0.0, max_positions=16)
+    batch = pack(make_batch(config, pairs=True))
+    results = []
+    for jit_compile in (True, False):
+        keras.utils.set_random_seed(1)
+        distribution = make_distribution("one_device").with_micro_batches(4, 2)
+        with distribution.strategy.scope():
+            model = kb.PretrainingModel(kb.Encoder(config, dtype=PRECISIONS[precision]))
+            network = pretraining_network(model, packed=True)
+            step = PretrainingStep(network, LAMB(1e-2), distribution, jit_compile=jit_compile)
+        results.append(np.concatenate([step.run([batch, batch], 0), step.run([batch, batch], 2)]))
+    tolerance = {"float32": 1e-3, "bfloat16": 2e-2}[precision]
+    losses = [rows[:, : len(LOSSES)] for rows in results]
+    np.testing.assert_allclose(losses[0], losses[1], rtol=tolerance, atol=tolerance / 10)
+    assert losses[0][-1, 0] < losses[0][0, 0]
+    # Two pairs a row, of as many tokens as before.
+    first = dict(zip(SUMS, results[0][0].tolist(), strict=False))
+    assert first["sentence_weight"] == 2 * len(batch["token_ids"])
+    assert first["tokens"] == batch["padding_mask"].sum()
+    assert {variable.dtype for variable in step.trainable} == {"float32"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -8,12 +8,18 @@ import multiprocessing
 import pathlib
 import random
 import socket
+import types
 
 import child
 import numpy as np
 import pytest
+from keras_bert_tools.pretrain import find_config
+from keras_bert_tools.smoke import shrink
 from safetensors.numpy import load_file
 from tiny_shards import save_teacher, write_shards
+
+from keras_bert.training.run_config import read_config
+from keras_bert.training.strategies import Distribution
 
 pytestmark = pytest.mark.tensorflow_only
 
@@ -117,6 +123,14 @@ def taught(data, teacher):
     return values
 
 
+def smoke(data):
+    """What `--smoke` makes of a configuration that accumulates, for two replicas."""
+    two = Distribution(types.SimpleNamespace(num_replicas_in_sync=2), "mirrored")
+    values = shrink(read_config(find_config("bert_large_128"), ["training.jit_compile=false"]), two)
+    values["data"]["folder"] = str(data)
+    return values
+
+
 @pytest.fixture(scope="module")
 def one_process(folder, data):
     """All runs that one process can take, then one that is killed."""
@@ -138,6 +152,7 @@ def one_process(folder, data):
     teacher = save_teacher(folder / "teacher")
     for name, strategy in (("one", "one_device"), ("mirrored", "mirrored")):
         runs.append({"config": taught(data, teacher), "work_dir": str(folder / f"taught-{name}"), "strategy": strategy})
+    runs.append({"config": smoke(data), "work_dir": str(folder / "smoke"), "strategy": "mirrored"})
     dropping = config(data, dropout=0.1)
     for name, kill_at in (("whole", None), ("killed", KILLED_AT)):
         runs.append({"config": dropping, "work_dir": str(folder / name), "strategy": "one_device", "kill_at": kill_at})
@@ -193,12 +208,27 @@ def test_two_replicas_learn_from_a_teacher_what_one_learns(one_process):
     assert np.abs(expected[name] - start[name]).max() > 1e-3
 
 
+def test_smoke_of_an_accumulating_configuration_runs_on_two_replicas(one_process):
+    rows = [json.loads(line) for line in (one_process / "smoke" / "metrics.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert (one_process / "smoke" / "model.safetensors").exists()
+
+
 def test_a_killed_run_goes_on_as_if_it_had_not_been(one_process, data):
     folder = one_process
     assert not (folder / "killed" / "model.safetensors").exists()
     assert max(step for step, _ in losses(folder / "killed")) == KILLED_AT - 1
     run = {"config": config(data, dropout=0.1), "work_dir": str(folder / "killed"), "strategy": "one_device"}
+    # Killed again, when of its next checkpoint there are only the weights.
+    saved = sorted(path.name for path in (folder / "killed" / "checkpoints").iterdir())
+    again = [{**run, "kill_in_save": True}]
+    finish(start(folder, "again", again, ["one_device"]), folder, "again", expected=-9)
+    (half,) = (folder / "killed" / "checkpoints").glob(".*")
+    assert (half / "model.safetensors").exists()
+    assert not (half / "state.json").exists()
+    assert sorted(path.name for path in half.parent.glob("[!.]*")) == saved
     finish(start(folder, "resumed", [run], ["one_device"]), folder, "resumed")
+    assert not half.exists()
     assert losses(folder / "killed") == losses(folder / "whole")
     assert [step for step, _ in losses(folder / "whole")] == list(range(1, STEPS + 1))
     for name, value in weights(folder / "whole").items():

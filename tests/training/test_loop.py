@@ -1,57 +1,32 @@
-"""One process: what a run writes, how it ends, and what stops it."""
+"""One process: what a run writes, what it starts from and how it ends."""
 
 import json
 import math
-import pathlib
-import resource
+import shutil
+import types
 
 import keras
 import numpy as np
 import pytest
 from tiny import tiny_tokenizer
-from tiny_shards import write_shards
+from tiny_runs import ENCODER, make_config, start, write_data
 
 import keras_bert as kb
 from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
-from keras_bert.errors import ConfigError, KerasBertError, TokenizerError, TrainingError
+from keras_bert.errors import ConfigError, TokenizerError
+from keras_bert.training import loop
 from keras_bert.training.loop import train
 from keras_bert.training.monitor import Monitor
-from keras_bert.training.run import prepare
 from keras_bert.training.run_config import RunConfig
-from keras_bert.training.strategies import make_distribution, read_cluster, wait_for_workers
+from keras_bert.training.step import PretrainingStep
 from keras_bert.training.vocabulary import extend_vocabulary
 
 pytestmark = pytest.mark.tensorflow_only
 
-ENCODER = {"hidden_size": 16, "num_layers": 1, "num_heads": 2, "intermediate_size": 32, "max_positions": 32}
-
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("data")
-    write_shards(folder / "train")
-    write_shards(folder / "held-out", shards=2, documents=4, seed=1)
-    return folder
-
-
-def make_config(shards, **changes):
-    values = {
-        "model": {"preset": "bert_tiny_uncased", "encoder": ENCODER},
-        "data": {"folder": str(shards / "train"), "evaluation": str(shards / "held-out"), "lanes": 4},
-        "examples": {"sequence_length": 32, "objective": "nsp", "max_predictions": 5},
-        "training": {"steps": 12, "batch_size": 8, "jit_compile": False, "steps_per_call": 5},
-        "optimizer": {"learning_rate": 1e-2, "warmup_steps": 2},
-        "evaluation": {"every": 4, "batches": 3},
-        "checkpoint": {"every": 4, "keep": 1},
-        "logging": {"every": 2},
-    }
-    for section, content in changes.items():
-        values[section] = {**values.get(section, {}), **content}
-    return RunConfig.from_dict(values)
-
-
-def start(config, work_dir):
-    return prepare(config, work_dir, make_distribution("one_device"))
+    return write_data(tmp_path_factory.mktemp("data"))
 
 
 def records(work_dir, kind):
@@ -140,54 +115,8 @@ def test_a_finished_run_stays_as_it_is(finished, data):
     assert (work_dir / "metrics.jsonl").read_text() == before
 
 
-def test_a_loss_that_is_not_finite_stops_the_run(data, tmp_path):
-    config = make_config(
-        data, optimizer={"learning_rate": 1e30, "warmup_steps": 0}, checkpoint={"every": 1}, logging={"every": 1}
-    )
-    expected = (
-        r"step 2: the loss is nan.* came from shard-0000\d-of-00004.tfrecord.* The last checkpoint is .*step-00000001"
-    )
-    with pytest.raises(TrainingError, match=expected):
-        train(start(config, tmp_path / "run"))
-    assert not (tmp_path / "run" / "model.safetensors").exists()
-    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000001"]
-
-
-def test_the_shards_that_are_named_hold_the_examples(data):
-    held_out = PretrainingData(data / "train", PretrainingSettings(sequence_length=32, max_predictions=5), seed=3)
-    batch = next(held_out.dataset(batch_size=4, lanes=4).as_numpy_iterator())
-    # Four lanes over four shards: each owns one, at every epoch.
-    assert held_out.shard_files(batch["example_ids"], 4) == [f"shard-{i:05d}-of-00004.tfrecord" for i in range(4)]
-    assert held_out.shard_files(batch["example_ids"][batch["example_ids"][:, 0] == 2], 4) == [
-        "shard-00002-of-00004.tfrecord"
-    ]
-
-
-def test_a_full_disk_leaves_the_last_checkpoint(data, tmp_path):
-    run = start(make_config(data, logging={"tensorboard": False}), tmp_path / "run")
-    train(run, stop_at=4)
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, before[1]))
-    try:
-        with pytest.raises(KerasBertError, match=r"cannot write .*step-00000008"):
-            train(run, stop_at=8)
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-    assert [path.name for path in (tmp_path / "run" / "checkpoints").iterdir()] == ["step-00000004"]
-    assert start(make_config(data), tmp_path / "run").progress.step == 4
-
-
-def test_the_batch_must_be_cut_evenly(data, tmp_path):
-    with pytest.raises(ConfigError, match=r"micro_batch_size: expected a divisor of 8, .* got 3"):
-        start(make_config(data, training={"micro_batch_size": 3}), tmp_path / "run")
-    with pytest.raises(ConfigError, match="sequence_length: expected at most 32, got 64"):
-        start(make_config(data, examples={"sequence_length": 64}), tmp_path / "run")
-    with pytest.raises(ConfigError, match=r"data.folder: expected a folder of shards"):
-        start(make_config(data, data={"folder": ""}), tmp_path / "run")
-
-
 def test_float16_skips_steps_that_overflow(data, tmp_path):
-    config = make_config(data, training={"precision": "float16", "steps": 6, "steps_per_call": 1}, logging={"every": 1})
+    config = make_config(data, training={"precision": "float16", "steps": 6, "steps_per_call": 1}, logging={"every": 3})
     run = start(config, tmp_path / "run")
     # So large that the scaled loss overflows: it is halved until it does not.
     run.step.loss_scale.assign(2.0**127)
@@ -205,6 +134,51 @@ def test_float16_skips_steps_that_overflow(data, tmp_path):
     again = start(config, tmp_path / "run")
     assert (again.progress.step, again.progress.skipped) == (3, 1)
     assert float(again.step.loss_scale.numpy()) == 2.0**10
+    # Three more that overflow: nothing is known of their loss.
+    again.step.loss_scale.assign(2.0**127)
+    assert train(again)["skipped_steps"] == 4
+
+    def never(name):
+        raise AssertionError(f"{name} is no JSON")
+
+    state = tmp_path / "run" / "checkpoints" / "step-00000006" / "state.json"
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line, parse_constant=never) for line in [*lines, state.read_text()]]
+    first, second = (row for row in rows if row.get("kind") == "train")
+    # The mean of the two steps that were taken, which know nothing yet.
+    assert first["loss"] == pytest.approx(math.log(run.model.config.vocab_size) + math.log(2), abs=0.3)
+    assert (first["skipped_steps"], second["skipped_steps"]) == (1, 4)
+    assert not {"loss", "mlm_loss", "perplexity", "gradient_norm"} & set(second)
+    assert second["tokens"] > first["tokens"]
+
+
+def test_tokens_per_second_are_those_of_the_steps_alone(data, tmp_path, monkeypatch):
+    """By a clock that steps move by 10 seconds and evaluations and checkpoints by 1000, over a run that is stopped."""
+    config = make_config(
+        data,
+        training={"steps": 4, "steps_per_call": 1},
+        logging={"every": 3, "tensorboard": False},
+        evaluation={"every": 2},
+        checkpoint={"every": 1},
+    )
+    clock = [0.0]
+    monkeypatch.setattr(loop, "time", types.SimpleNamespace(monotonic=lambda: clock[0]))
+
+    def slow(function, seconds):
+        def slowed(*arguments):
+            clock[0] += seconds
+            return function(*arguments)
+
+        return slowed
+
+    monkeypatch.setattr(PretrainingStep, "run", slow(PretrainingStep.run, 10))
+    monkeypatch.setattr(PretrainingStep, "evaluate", slow(PretrainingStep.evaluate, 1000))
+    monkeypatch.setattr(loop, "save_state", slow(loop.save_state, 1000))
+    train(start(config, tmp_path / "run"), stop_at=2)
+    train(start(config, tmp_path / "run"))
+    first, last = records(tmp_path / "run", "train")
+    assert first["tokens_per_second"] == pytest.approx(first["tokens"] / 30, abs=0.1)
+    assert last["tokens_per_second"] == pytest.approx((last["tokens"] - first["tokens"]) / 10, abs=0.1)
 
 
 def test_added_tokens_start_from_their_pieces(tmp_path):
@@ -242,30 +216,19 @@ def test_a_run_starts_from_a_checkpoint_and_extends_it(data, finished, tmp_path)
     for found, value in zip(run.model.trainable_weights, expected.trainable_weights, strict=True):
         np.testing.assert_array_equal(found.numpy(), value.numpy())
     assert run.model.config.hidden_dropout == 0.0
+    # With a checkpoint of its own it needs the other no more.
+    copied = config.to_dict()
+    copied["model"]["init"] = str(shutil.copytree(work_dir, tmp_path / "init"))
+    copied = RunConfig.from_dict(copied)
+    run = start(copied, tmp_path / "resumed")
+    train(run, stop_at=2)
+    shutil.rmtree(tmp_path / "init")
+    again = start(copied, tmp_path / "resumed")
+    assert (again.progress.step, again.model.config) == (2, run.model.config)
+    for found, value in zip(again.step.trainable, run.step.trainable, strict=True):
+        assert found.path == value.path
+        np.testing.assert_array_equal(found.numpy(), value.numpy())
     with pytest.raises(ConfigError, match=r"encoder\.num_layers: the checkpoint .* fixes it"):
         start(make_config(data, model={"init": str(work_dir), "encoder": {"num_layers": 2}}), tmp_path / "other")
     with pytest.raises(ConfigError, match="expected the shape of bert_tiny_uncased, hidden_size 128, got 16"):
         start(make_config(data, model={"init": str(work_dir), "encoder": {}}), tmp_path / "other")
-
-
-def test_a_worker_that_never_appears_is_named(monkeypatch):
-    monkeypatch.delenv("TF_CONFIG", raising=False)
-    with pytest.raises(ConfigError, match=r"TF_CONFIG: expected \{.*, got nothing"):
-        read_cluster()
-    monkeypatch.setenv("TF_CONFIG", '{"cluster": {"worker": ["a:1"]}, "task": {"type": "worker", "index": 1}}')
-    with pytest.raises(ConfigError, match="an index below 1"):
-        read_cluster()
-    # Port 1 of the loopback answers nobody.
-    with pytest.raises(TrainingError, match=r"worker 1 at 127.0.0.1:1 did not appear within 0.5 seconds"):
-        wait_for_workers(["127.0.0.1:0", "127.0.0.1:1"], 0, 0.5)
-
-
-def test_paths_of_checkpoints_are_found(tmp_path: pathlib.Path, data):
-    """What a killed process leaves half written is no checkpoint, and goes."""
-    run = start(make_config(data), tmp_path / "run")
-    half = tmp_path / "run" / "checkpoints" / ".step-00000004.abc.part"
-    half.mkdir(parents=True)
-    (half / "model.safetensors").write_bytes(b"x")
-    assert run.work_dir.saved() == {}
-    assert start(make_config(data), tmp_path / "run").progress.step == 0
-    assert not half.exists()

@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,6 +14,7 @@ from keras_bert.training import (
     SmoothedCrossEntropy,
     balanced_class_weights,
 )
+from keras_bert.training.objectives import SUMS, Objective, total_weights
 
 seeds = st.integers(0, 2**31)
 
@@ -66,6 +68,28 @@ def test_smoothed_cross_entropy(seed, smoothing, weighted, by_token):
     expected = losses.sum() / max(counted.sum(), 1)
     loss = SmoothedCrossEntropy(smoothing, weights if weighted else None)
     assert float(loss(targets, logits)) == pytest.approx(expected, rel=1e-4, abs=1e-5)
+
+
+def test_a_masked_token_that_ties_for_the_top_is_a_guess():
+    """bfloat16 has 8 bits of mantissa: without this, a network that knows nothing would know everything."""
+    logits = np.zeros((1, 4, 8), "float32")
+    logits[0, 1, [2, 5]] = 3  # a tie of two, the target among them
+    logits[0, 2, [1, 5]] = 3  # a tie of two others
+    logits[0, 3] = 1.0 + np.arange(8) / 2000  # apart in float32, mostly alike in bfloat16
+    targets = np.full((1, 4), 2, "int32")
+    batch = {
+        "masked_targets": tf.constant(targets),
+        "masked_weights": tf.ones([1, 4]),
+        "padding_mask": tf.ones([1, 8], tf.int32),
+    }
+    found = {}
+    for dtype in (tf.float32, tf.bfloat16):
+        outputs = {"mlm_logits": tf.cast(logits, dtype)}
+        _, sums = Objective().losses(outputs, batch, total_weights(batch), {})
+        found[dtype] = float(sums[SUMS.index("mlm_correct")])
+    assert found[tf.float32] == pytest.approx(1 / 8 + 1 / 2)
+    # 1 + n / 2000 rounds to 1 up to n = 7 (the next number is 1 + 1 / 128).
+    assert found[tf.bfloat16] == pytest.approx(1 / 8 + 1 / 2 + 1 / 8)
 
 
 def test_without_comforts_it_is_keras_s_own():

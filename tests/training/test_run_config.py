@@ -2,12 +2,14 @@
 
 import json
 import pathlib
+import types
 
 import pytest
 from keras_bert_tools.smoke import shrink
 
 from keras_bert.errors import ConfigError
 from keras_bert.training.run_config import RunConfig, read_config
+from keras_bert.training.strategies import Distribution
 from keras_bert.training.work_dir import WorkDir
 
 CONFIGS = sorted((pathlib.Path(__file__).resolve().parents[2] / "configs").glob("*.toml"))
@@ -29,11 +31,18 @@ def test_configs_are_whole_and_can_be_made_small(path):
     head = path.read_text(encoding="utf-8").split("\n\n", 1)[0] + path.read_text(encoding="utf-8").split("[model]")[0]
     for word in (f"keras-bert pretrain {path.stem} ", "Hardware:", "Time:"):
         assert word in head, word
-    small = RunConfig.from_dict(shrink(values))
-    assert (small.training.steps, small.training.batch_size) == (6, 8)
-    assert small.optimizer.name == config.optimizer.name
-    assert small.examples.objective == config.examples.objective
-    assert (small.training.micro_batch_size > 0) == (config.training.micro_batch_size > 0)
+    for replicas, workers in ((1, 1), (2, 1), (3, 1), (8, 1), (16, 2)):
+        strategy = types.SimpleNamespace(num_replicas_in_sync=replicas)
+        distribution = Distribution(strategy, "mirrored", num_workers=workers)
+        small = RunConfig.from_dict(shrink(config.to_dict(), distribution))
+        training = small.training
+        assert training.steps == 6
+        assert small.optimizer.name == config.optimizer.name
+        assert small.examples.objective == config.examples.objective
+        accumulates = config.training.micro_batch_size > 0
+        cut = distribution.with_micro_batches(training.batch_size, training.micro_batch_size)
+        assert cut.micro_batches == (2 if accumulates else 1)
+        assert (small.data.lanes % workers, training.batch_size % small.data.lanes) == (0, 0)
 
 
 def test_there_is_a_config_for_every_recipe():
@@ -62,6 +71,9 @@ def test_defaults_are_filled_in_and_values_typed():
         ("optimizer", {"name": "sgd"}, "optimizer.name: expected one of adamw, lamb, got 'sgd'"),
         ("optimizer", {"warmup_steps": 11}, "optimizer.warmup_steps: expected at most training.steps=10, got 11"),
         ("model", {"preset": "bert"}, "model.preset: expected one of bert_tiny_uncased, "),
+        ("model", {"encoder": {"hidden_sz": 3}}, r"\[model.encoder\] has no hidden_sz; known: .*hidden_size, "),
+        ("training", {"seed": -1}, r"training.seed: expected a number from 0 to 2\^32 - 1, got -1"),
+        ("training", {"seed": 2**32}, r"training.seed: expected a number from 0 to 2\^32 - 1, got 4294967296"),
         ("model", {"preset": ""}, "model: expected a preset, or init, got neither"),
         ("distribution", {"strategy": "many"}, "distribution.strategy: expected one of one_device, mirrored"),
         ("checkpoint", {"keep": 0}, "checkpoint.keep: expected a number above 0, got 0"),

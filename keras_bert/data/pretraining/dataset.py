@@ -162,6 +162,13 @@ class PretrainingData:
                 f"{self.folder}: objective {self.settings.objective!r} needs a family with segments (bert, albert), "
                 f"the tokenizer is made for {self.tokenizer.family}: use objective 'mlm'"
             )
+        if self.settings.objective == "sop":
+            for shard in self.manifest.shards:
+                if shard.tokens == shard.documents:  # no document is empty
+                    raise DataError(
+                        f"{self.folder / shard.file}: sentence-order prediction needs a document of at least 2 tokens "
+                        "in each shard, got documents of one token alone"
+                    )
         if self.settings.objective != "nsp":
             return
         if self.manifest.documents < 2:

@@ -105,6 +105,17 @@ def test_next_sentences_need_two_documents(corpus: Corpus, tmp_path: pathlib.Pat
     assert np.isin(rows["sentence_targets"], (0, 1)).all()
 
 
+def test_sentence_order_needs_two_tokens(corpus: Corpus, tmp_path: pathlib.Path) -> None:
+    """Reading would look for an example for ever."""
+    tokenizer = kb.Tokenizer.from_pretrained(corpus.folder)
+    folder = write_shards(tmp_path / "single", tokenizer, [[[[5, 6]], [[7]]], [[[8]], [[9]], [[10]]]])
+    with pytest.raises(DataError, match=r"shard-00001-of-00002.*needs a document of at least 2 tokens in each shard"):
+        data(folder, objective="sop")
+    least = write_shards(tmp_path / "least", tokenizer, [[[[5], [6]], [[7]]]])
+    rows = read(data(least, objective="sop"), 1, batch_size=2, lanes=1)
+    assert rows["padding_mask"].sum(1).tolist() == [5, 5]
+
+
 def test_pairs_need_segments(tmp_path: pathlib.Path) -> None:
     tokenizer = train_tokenizer("bpe", lambda: ["a bad film was great", "a great film was bad"], 300)
     folder = write_shards(tmp_path / "bpe", tokenizer, [[[tokenizer.tokenize_batch(["a great film"])[0]]] * 2])
