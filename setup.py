@@ -60,7 +60,14 @@ setup(
         # Pictures: confusion matrices, what each step of `compress` cost.
         "plots": ["matplotlib>=3.7"],
         "keras-hub": ["keras-hub>=0.20"],
-        "test": ["pytest>=8", "pytest-xdist>=3.5", "hypothesis>=6", "scikit-learn>=1.3", "seqeval>=1.2.2", "sentencepiece>=0.2"],
+        "test": [
+            "pytest>=8",
+            "pytest-xdist>=3.5",
+            "hypothesis>=6",
+            "scikit-learn>=1.3",
+            "seqeval>=1.2.2",
+            "sentencepiece>=0.2",
+        ],
     },
     entry_points={"console_scripts": ["keras-bert = keras_bert_tools.cli:main"]},
 )
