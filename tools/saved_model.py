@@ -6,6 +6,7 @@ strings. Its assets are tokenizer.json and, where the task has labels, labels.tx
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import os
 import pathlib
@@ -139,13 +140,14 @@ def export_saved_model(
     pairs = pairs or (text_input and model.task == "question_answering")
     limit = max_length or model.config.max_positions
     preprocessor = TextPreprocessor(model.tokenizer, max_length=limit) if text_input else None
+    if path.exists():
+        with contextlib.suppress(OSError):  # a mounted volume, say: files move into that one by one
+            path.rmdir()  # empty, as was checked: so that one rename puts the new folder there
     with tempfile.TemporaryDirectory() as assets, atomic_directory(path) as temporary:
         served = ServedModel(model, preprocessor, _write_assets(model, pathlib.Path(assets)))
         function = serving_function(model, preprocessor, pairs)
         tf.saved_model.save(served, str(temporary), signatures={SIGNATURE: function})
         report = verify(temporary, model, preprocessor, _check_texts(model, limit, texts), pairs, limit, advance)
-        if path.exists():
-            path.rmdir()  # empty, as was checked: so that one rename puts the new folder there
     return dataclasses.replace(report, max_length=limit if text_input else None)
 
 
