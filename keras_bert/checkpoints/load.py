@@ -47,7 +47,7 @@ def load_encoder(
     checkpoint = open_checkpoint(path)
     if pooler is None:
         pooler = bool(checkpoint.names.pooler) and _has(checkpoint, checkpoint.names.pooler)
-    with about_to_load() as values:
+    with about_to_load(_encoder_sizes(checkpoint)) as values:
         encoder = cls(checkpoint.config.replace(pooler=pooler, **changes), dtype=dtype)
         slots = encoder_slots(encoder, checkpoint.names, checkpoint.dialect)
         _load(slots, checkpoint, values, skip_heads=True)
@@ -70,7 +70,7 @@ def load_task(
     elif options["tokenizer"] is not None:
         options["tokenizer"].check_vocabulary(checkpoint.config.vocab_size)
     config = checkpoint.config.replace(pooler=cls.needs_pooler(checkpoint.family), **changes)
-    with about_to_load() as values:
+    with about_to_load(_encoder_sizes(checkpoint)) as values:
         model = cls(Encoder(config, dtype=dtype), **options)
         slots = encoder_slots(model.encoder, checkpoint.names, checkpoint.dialect)
         slots += head_slots(model, checkpoint.names, checkpoint.dialect)
@@ -241,6 +241,15 @@ def _resolve_ties(checkpoint: Checkpoint, *, compare: bool) -> dict[str, str]:
                 "token table"
             )
     return available
+
+
+def _encoder_sizes(checkpoint: Checkpoint) -> list[int]:
+    """How many values the tensors of the encoder hold, by what the checkpoint says."""
+    return [
+        math.prod(checkpoint.shape(stored))
+        for name, stored in _resolve_ties(checkpoint, compare=False).items()
+        if not is_other_head(name, checkpoint.names, checkpoint.dialect)
+    ]
 
 
 def _write(checkpoint: Checkpoint, name: str, transposed: bool, out: np.ndarray) -> None:

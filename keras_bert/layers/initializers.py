@@ -5,13 +5,13 @@ from __future__ import annotations
 import concurrent.futures
 import contextlib
 import gc
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import keras
 import numpy as np
 
-from .host_memory import aligned_array, take_over
+from .host_memory import FetchedMemory, take_over
 
 
 def weight_initializer(initializer_range: float) -> keras.initializers.Initializer:
@@ -25,13 +25,14 @@ class StartingValues:
     Values are read by two threads, each value by one of them, while Keras makes the variables.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, memory: FetchedMemory) -> None:
+        self._memory = memory
         self._reader = concurrent.futures.ThreadPoolExecutor(2, thread_name_prefix="weights")
         self._error: Exception | None = None
 
     def give(self, variable: keras.Variable, write: Callable[[np.ndarray], None]) -> None:
         """Let `variable` start from what `write` puts into the float32 array that it is called with."""
-        reading = self._reader.submit(_written, tuple(variable.shape), write)
+        reading = self._reader.submit(self._written, tuple(variable.shape), write)
 
         def initializer(shape: tuple[int, ...], dtype: Any = None) -> Any:
             if self._error is None:
@@ -55,11 +56,10 @@ class StartingValues:
         if self._error is not None:
             raise self._error
 
-
-def _written(shape: tuple[int, ...], write: Callable[[np.ndarray], None]) -> np.ndarray:
-    values = aligned_array(shape)
-    write(values)
-    return values
+    def _written(self, shape: tuple[int, ...], write: Callable[[np.ndarray], None]) -> np.ndarray:
+        values = self._memory.take(shape)
+        write(values)
+        return values
 
 
 @contextlib.contextmanager
@@ -75,12 +75,15 @@ def _no_garbage_collection() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def about_to_load() -> Iterator[StartingValues]:
-    """Build models inside and give their weights values; they get their memory at the end, each once.
+def about_to_load(sizes: Iterable[int] = ()) -> Iterator[StartingValues]:
+    """Build models inside and give their weights values; they start at the end, each in memory of its own.
 
     A weight that is drawn, or set to zero, and then overwritten costs its memory twice and more time than reading it.
+
+    Args:
+        sizes: of the weights that will be given values, as far as they are known: their memory is fetched meanwhile.
     """
-    values = StartingValues()
+    values = StartingValues(FetchedMemory(sizes))
     with _no_garbage_collection():
         try:
             with keras.StatelessScope(initialize_variables=False):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import keras
 import numpy as np
 import pytest
@@ -9,7 +11,7 @@ from harness import TINY, arrays, features, run_layer_test, values
 
 from keras_bert import layers
 from keras_bert.layers.embeddings import Sinusoids
-from keras_bert.layers.host_memory import aligned_array, take_over, write_transposed
+from keras_bert.layers.host_memory import FetchedMemory, aligned_array, take_over, write_transposed
 from keras_bert.layers.initializers import about_to_load
 from keras_bert.layers.transformer import activation
 
@@ -227,6 +229,17 @@ def test_blocks_make_up_the_whole_transpose(shape):
     out = aligned_array(shape[::-1])
     write_transposed(matrix, out)
     np.testing.assert_array_equal(out, matrix.T)
+
+
+def test_fetched_memory_is_handed_out_once_and_overlaps_nothing():
+    shapes = [(300, 301), (200, 100), (100, 200), (4100, 4099), (3, 5)]  # two of one size, one larger than a chunk
+    memory = FetchedMemory([math.prod(shape) for shape in shapes])
+    arrays = [memory.take(shape) for shape in [*shapes, (200, 100)]]  # one more than was fetched
+    for number, array in enumerate(arrays):
+        assert array.ctypes.data % 64 == 0
+        array[:] = number
+    assert [array.shape for array in arrays] == [*shapes, (200, 100)]
+    assert all((array == number).all() for number, array in enumerate(arrays))
 
 
 @pytest.mark.tensorflow_only
