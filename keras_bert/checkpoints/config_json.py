@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import pathlib
+from collections.abc import Mapping
 from typing import Any
 
 from ..config import EncoderConfig
@@ -77,6 +78,12 @@ def parse_config(raw: dict[str, Any], path: pathlib.Path) -> tuple[Family, Encod
         return family, EncoderConfig(**values)
     except (ConfigError, TypeError) as error:
         raise CheckpointError(f"{path}: {error}") from error
+
+
+def architectures(raw: Mapping[str, Any]) -> list[str]:
+    """The classes of `transformers` that a configuration names, none where it does not."""
+    names = raw.get("architectures")
+    return [str(name) for name in names] if isinstance(names, list) else []
 
 
 def _guess_family(raw: dict[str, Any]) -> str | None:

@@ -14,7 +14,7 @@ from safetensors.numpy import save_file
 from ..errors import CheckpointError
 from ..models.families import FAMILIES
 from ..models.family import Family
-from .config_json import parse_config, read_json
+from .config_json import architectures, parse_config, read_json
 from .names import HUGGINGFACE
 from .source import Checkpoint
 from .tensor_file import TensorFile
@@ -66,8 +66,7 @@ def open_huggingface(path: pathlib.Path) -> Checkpoint:
 
 def _check_architecture(raw: Mapping[str, Any], family: Family, path: pathlib.Path) -> None:
     """Tensors of two families can have the same names and shapes (BERT's and RoBERTa's encoders)."""
-    named = raw.get("architectures")
-    for architecture in named if isinstance(named, list) else ():
+    for architecture in architectures(raw):
         owners = [other.name for other in FAMILIES.values() if architecture in other.architectures.values()]
         if owners and family.name not in owners:
             raise CheckpointError(
@@ -93,9 +92,8 @@ def _weight_files(path: pathlib.Path, raw: Mapping[str, Any]) -> tuple[list[path
         return files, set(shards)
     for name in ("pytorch_model.bin", "pytorch_model.bin.index.json"):
         if (path / name).exists():
-            named = raw.get("architectures")
             # AutoModel would write the encoder alone.
-            model = named[0] if isinstance(named, list) and named else "AutoModel"
+            model = next(iter(architectures(raw)), "AutoModel")
             raise CheckpointError(
                 f"{path / name} is a pickle, or names some, which can run code when it is opened, so it is not read. "
                 f"Where you trust it: {model}.from_pretrained(...).save_pretrained(..., safe_serialization=True) of "

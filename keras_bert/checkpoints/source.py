@@ -11,6 +11,7 @@ import numpy as np
 
 from ..config import EncoderConfig
 from ..models.family import CheckpointNames, Family
+from .config_json import architectures
 from .names import Dialect
 
 
@@ -39,5 +40,4 @@ class Checkpoint:
     @property
     def architecture(self) -> str | None:
         """The class the checkpoint says it was saved from."""
-        names = self.raw_config.get("architectures")
-        return str(names[0]) if isinstance(names, list) and names else None
+        return next(iter(architectures(self.raw_config)), None)

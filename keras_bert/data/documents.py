@@ -28,6 +28,12 @@ def document_windows(
         yield maker.windows(bare.token_ids)
 
 
+def refuse_pairs(data: LabelledTexts) -> None:
+    """Raise DataError where texts to be read by windows come in pairs."""
+    if data.pairs is not None:
+        raise DataError(f"{data.path} holds pairs; only single texts are read by windows")
+
+
 def spread(count: int, most: int) -> np.ndarray:
     """At most `most` of `count` windows, evenly from the first to the last: their indices."""
     if count <= most:
@@ -123,8 +129,7 @@ def documents(
     """
     if not isinstance(data, LabelledTexts):
         data = read_labelled_texts(data, columns, multi_label=problem_type == "multi_label_classification")
-    if data.pairs is not None:
-        raise DataError(f"{data.path} holds pairs; only single texts are read by windows")
+    refuse_pairs(data)
     config = config or inputs_of(tokenizer)
     examples = DocumentExamples(
         tokenizer, data.texts, window_length=window_length, overlap=overlap, max_windows=max_windows

@@ -85,8 +85,8 @@ def read_squad(
     Handled, and noted in `problems`: an `answer_start` at which the context does not hold the text (the text still
     counts for scores, its place is not trained on); an empty answer (left out, and the question with it where it has no
     other); an empty context or question, and an id for the second time (the question is left out, for predictions and
-    scores go by id); a question without answers that
-    is not marked `is_impossible`, and one so marked that has answers (both have none).
+    scores go by id); a question without answers that is not marked `is_impossible`, and one so marked that has answers
+    (both have none).
 
     Args:
         answered: whether questions come with answers; False reads those that are only to be asked.

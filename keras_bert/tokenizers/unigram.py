@@ -13,15 +13,7 @@ from tokenizers import AddedToken, decoders, models, normalizers, pre_tokenizers
 from tokenizers import Tokenizer as Backend
 
 from ..errors import TokenizerError
-from .sentencepiece_model import (
-    BYTE,
-    CONTROL,
-    UNIGRAM,
-    UNKNOWN,
-    UNUSED,
-    USER_DEFINED,
-    SentencePieceModel,
-)
+from .sentencepiece_model import BYTE, CONTROL, UNIGRAM, UNKNOWN, UNUSED, USER_DEFINED, SentencePieceModel
 from .special_tokens import add_special, find_roles, require_roles
 from .wordpiece import bert_template
 

@@ -20,6 +20,14 @@ def convert(*arguments: object) -> int:
     return cli.main(["convert", *map(str, arguments)])
 
 
+def as_architecture(source: pathlib.Path, folder: pathlib.Path, architecture: str) -> pathlib.Path:
+    """A copy of a checkpoint that names another class of `transformers`."""
+    shutil.copytree(source, folder)
+    config = json.loads((source / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps({**config, "architectures": [architecture]}))
+    return folder
+
+
 def tensors(folder: pathlib.Path) -> dict[str, bytes]:
     return {name: tensor.tobytes() for name, tensor in load_file(folder / "model.safetensors").items()}
 
@@ -59,20 +67,14 @@ def test_one_task_of_several(tmp_path):
 def test_both_heads_of_a_checkpoint_that_names_one(tmp_path, capsys):
     """As bert-base-uncased on the hub: its class is BertForMaskedLM."""
     source = GOLDENS / "bert/BertForPreTraining"
-    shutil.copytree(source, tmp_path / "source")
-    config = json.loads((source / "config.json").read_text())
-    (tmp_path / "source" / "config.json").write_text(json.dumps({**config, "architectures": ["BertForMaskedLM"]}))
-    assert convert(tmp_path / "source", tmp_path / "out") == 0
+    assert convert(as_architecture(source, tmp_path / "source", "BertForMaskedLM"), tmp_path / "out") == 0
     assert tensors(tmp_path / "out") == tensors(source)
     assert "left out" not in capsys.readouterr().out
 
 
 def test_what_is_left_out_is_named(tmp_path, capsys):
     source = GOLDENS / "bert/BertForSequenceClassification"
-    shutil.copytree(source, tmp_path / "source")
-    config = json.loads((source / "config.json").read_text())
-    (tmp_path / "source" / "config.json").write_text(json.dumps({**config, "architectures": ["BertForMultipleChoice"]}))
-    assert convert(tmp_path / "source", tmp_path / "out") == 0
+    assert convert(as_architecture(source, tmp_path / "source", "BertForMultipleChoice"), tmp_path / "out") == 0
     assert "left out, no part of encoder: classifier.bias, classifier.weight" in capsys.readouterr().out
 
 

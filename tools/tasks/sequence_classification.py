@@ -20,7 +20,7 @@ from keras_bert.data import (
     split_labelled_texts,
     tokenize,
 )
-from keras_bert.data.documents import DocumentExamples
+from keras_bert.data.documents import DocumentExamples, refuse_pairs
 from keras_bert.data.labels import SEPARATOR
 from keras_bert.errors import DataError, KerasBertError
 from keras_bert.layers.window_pooling import POOLINGS
@@ -161,7 +161,7 @@ class SequenceClassification(TaskAdapter):
         on_item: Callable[[int], None],
     ) -> np.ndarray:
         if isinstance(model, DocumentClassifier):
-            _refuse_pairs(data)
+            refuse_pairs(data)
             logits = document_logits(model, data.texts, batch_size=batch_size, on_text=on_item)
         else:
             logits = predict_logits(
@@ -236,7 +236,7 @@ class DocumentTrainingExamples(TrainingExamples):
 
 
 def _document_examples(model: DocumentClassifier, train: LabelledTexts, max_windows: int) -> TrainingExamples:
-    _refuse_pairs(train)
+    refuse_pairs(train)
     found = DocumentExamples(
         model.tokenizer,
         train.texts,
@@ -249,11 +249,6 @@ def _document_examples(model: DocumentClassifier, train: LabelledTexts, max_wind
         notes.append(f"{found.thinned} of them have more than {max_windows} windows: trained on as many, evenly spread")
     targets = train.targets(model.labels, model.problem_type)
     return DocumentTrainingExamples(found.windows, targets, notes, found)
-
-
-def _refuse_pairs(data: LabelledTexts) -> None:
-    if data.pairs is not None:
-        raise DataError(f"{data.path} holds pairs; only single texts are read by windows")
 
 
 def _problem_type(options: argparse.Namespace) -> str:
