@@ -3,14 +3,10 @@
 import pathlib
 
 import pytest
-from keras_bert_tools import cli
+from command import run
 from tiny import save_tiny_encoder, write_sentiment
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="session")

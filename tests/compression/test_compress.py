@@ -7,7 +7,7 @@ import subprocess
 import keras_bert_edge
 import numpy as np
 import pytest
-from keras_bert_tools import cli
+from command import run
 from keras_bert_tools.compression.picture import pareto_front
 from keras_bert_tools.compression.plans import plans_for
 from keras_bert_tools.compression.target import check_measures, nearest, parse_target
@@ -20,10 +20,6 @@ from keras_bert.errors import KerasBertError
 from keras_bert.models.structure import keep_layers
 
 TEACHER = {"size": 90e6, "accuracy": 0.8, "latency": 6.0}
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 def accuracy(path, data):

@@ -7,8 +7,8 @@ import shutil
 import keras
 import numpy as np
 import pytest
+from command import run
 from harness import values
-from keras_bert_tools import cli
 
 import keras_bert as kb
 from keras_bert.data import predict_logits, read_labelled_texts
@@ -17,10 +17,6 @@ from keras_bert.models.quantization import dense_layers
 from keras_bert.models.structure import prune_structure
 
 FAST = ("--epochs", 3, "--learning-rate", 5e-3, "--batch-size", 8)
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 def accuracy(path, table):

@@ -7,17 +7,13 @@ import shutil
 import keras_bert_edge
 import numpy as np
 import pytest
-from keras_bert_tools import cli
+from command import run
 from tiny import save_random
 
 import keras_bert as kb
 from keras_bert.data import predict_logits, probabilities, read_labelled_texts
 
 DATA = pathlib.Path(__file__).parents[1] / "data"
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import json
 
 import numpy as np
 import pytest
+from command import run
 from harness import randomize
-from keras_bert_tools import cli
 from tiny import save_tiny_encoder, write_sentiment
 
 import keras_bert as kb
@@ -17,10 +17,6 @@ torch = pytest.importorskip("torch")
 transformers = pytest.importorskip("transformers")
 
 TEXTS = ["the film was good", "a dull, sad film of poor an"]
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -7,14 +7,10 @@ import subprocess
 import sys
 
 import pytest
-from keras_bert_tools import cli
+from command import run
 
 import keras_bert as kb
 from keras_bert.data import predict_logits, read_labelled_texts
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

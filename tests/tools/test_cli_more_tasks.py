@@ -5,17 +5,13 @@ import pathlib
 
 import numpy as np
 import pytest
-from keras_bert_tools import cli
+from command import run
 
 import keras_bert as kb
 from keras_bert import metrics
 
 TRAINING = ("--learning-rate", 5e-3, "--batch-size", 8)
 WORDS = ("good", "bad", "dull", "fine", "great", "poor", "sad", "fun")
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import pathlib
 
 import numpy as np
 import pytest
-from keras_bert_tools import cli
+from command import run
 
 import keras_bert as kb
 from keras_bert.metrics import entity_scores, squad_scores
@@ -14,10 +14,6 @@ from keras_bert.prediction import answer_questions, tag_words
 DATA = pathlib.Path(__file__).parents[1] / "data"
 NER, QA = DATA / "ner.conll", DATA / "qa.json"
 TRAINING = ("--epochs", 2, "--learning-rate", 1e-2, "--batch-size", 8, "--max-length", 40)
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")

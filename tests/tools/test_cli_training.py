@@ -8,18 +8,14 @@ import sys
 
 import numpy as np
 import pytest
+from command import run
 from harness import values
-from keras_bert_tools import cli
 from keras_bert_tools.finetuning import training
 
 import keras_bert as kb
 from keras_bert.checkpoints.card import MARK
 
 FAST = ("--learning-rate", 1e-2, "--batch-size", 16, "--max-length", 24)
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 class PowerCutError(Exception):
@@ -203,6 +199,7 @@ with open(results, "w") as file:
 
 # The command takes all GPUs of a machine: here two processors stand for them.
 tf.distribute.MirroredStrategy = lambda: strategy
+from command import run
 from keras_bert_tools import cli
 sys.exit(cli.main(["finetune", checkpoint, "--train", table, *command, "--mirrored"]))
 """

@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
+from command import run
+from exporting import SIZES, TEXTS, bare_outputs, encoded, save
 from harness import randomize
-from keras_bert_tools import cli
 from keras_bert_tools.export import load_model
 from keras_bert_tools.tflite.archive import write_file
 from keras_bert_tools.tflite.convert import convert
@@ -22,52 +23,11 @@ from tiny import tiny_tokenizer
 import keras_bert as kb
 from keras_bert.errors import ExportError
 
-TEXTS = ("a good film", "bad", "the film was very dull and poor, it was sad!")
-"""Large enough that int8 is a real approximation, small enough to convert in a second."""
-SIZES = {"hidden_size": 32, "num_layers": 2, "num_heads": 4, "intermediate_size": 64, "max_positions": 40}
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
-
-
-def save(folder, family="bert", task="sequence", labels=("bad", "so so", "good"), **changes):
-    """A checkpoint with a tokenizer and a random value in every weight."""
-    tokenizer = tiny_tokenizer(folder)
-    changes = {"vocab_size": tokenizer.vocab_size, **SIZES, **changes}
-    config = kb.EncoderConfig(family=family, **changes)
-    keras.utils.set_random_seed(0)  # of unlucky weights the scores hardly move
-    encoder = kb.Encoder(config)
-    model = {
-        "sequence": lambda: kb.SequenceClassifier(encoder, labels=labels, tokenizer=tokenizer),
-        "question": lambda: kb.QuestionAnswerer(encoder, tokenizer=tokenizer),
-        "token": lambda: kb.TokenClassifier(encoder, labels=labels, tokenizer=tokenizer),
-        "embedding": lambda: kb.SentenceEncoder(encoder, tokenizer=tokenizer),
-        "masked": lambda: kb.MaskedLanguageModel(encoder, tokenizer=tokenizer),
-    }[task]()
-    randomize(model)
-    model.save_pretrained(folder)
-    return model
-
 
 @pytest.fixture(scope="module")
 def classifier(tmp_path_factory):
     folder = tmp_path_factory.mktemp("classifier")
     return folder, save(folder)
-
-
-def bare_outputs(path, inputs):
-    """The outputs of the bare interpreter, which knows nothing of us."""
-    interpreter = Interpreter(model_path=str(path))
-    return interpreter.get_signature_runner("serving_default")(**inputs)
-
-
-def encoded(model, text):
-    encoding = model.tokenizer.encode(text)
-    return {
-        "token_ids": np.array([encoding.token_ids], "int32"),
-        "segment_ids": np.array([encoding.segment_ids], "int32"),
-    }
 
 
 @pytest.mark.parametrize(("recipe", "tolerance"), [("float32", 1e-5), ("float16", 1e-2), ("dynamic_int8", 0.1)])
@@ -178,36 +138,6 @@ def test_other_tasks(tmp_path, task):
         np.testing.assert_allclose(got[name], keras.ops.convert_to_numpy(value), rtol=0, atol=1e-4)
 
 
-def test_mediapipe_profile(classifier, tmp_path):
-    folder, model = classifier
-    path = tmp_path / "model.tflite"
-    assert run("export", folder, "-o", path, "--recipe", "float32", "--profile", "mediapipe", "--lengths", 24) == 0
-    inputs = encoded(model, TEXTS[0])
-    used = inputs["token_ids"].shape[1]
-    padded = {
-        "ids": np.pad(inputs["token_ids"], ((0, 0), (0, 24 - used))),
-        "mask": (np.arange(24)[None] < used).astype("int32"),
-        "segment_ids": np.zeros((1, 24), "int32"),
-    }
-    got = bare_outputs(path, padded)["probability"]
-    np.testing.assert_allclose(got, keras.ops.softmax(keras.ops.convert_to_numpy(model(inputs))), atol=1e-6)
-
-
-def test_mediapipe_gives_a_model_without_segments_a_third_input(tmp_path):
-    model = save(tmp_path / "m", "distilbert", num_segments=0, pooler=False)
-    path = tmp_path / "model.tflite"
-    assert run("export", tmp_path / "m", "-o", path, "--recipe", "float32", "--profile", "mediapipe") == 0
-    token_ids = encoded(model, TEXTS[0])["token_ids"]
-    used = token_ids.shape[1]
-    padded = {
-        "ids": np.pad(token_ids, ((0, 0), (0, 40 - used))),
-        "mask": (np.arange(40)[None] < used).astype("int32"),
-        "segment_ids": np.ones((1, 40), "int32"),  # ignored
-    }
-    expected = keras.ops.softmax(keras.ops.convert_to_numpy(model({"token_ids": token_ids})))
-    np.testing.assert_allclose(bare_outputs(path, padded)["probability"], expected, atol=1e-6)
-
-
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -316,23 +246,6 @@ class TestVerify:
         exported[1].write_bytes(content)
         with pytest.raises(ExportError, match="LiteRT does not open"):
             self.check(exported)
-
-
-@pytest.mark.parametrize("family", ["bert", "distilbert"])
-def test_mediapipe_gives_the_same_scores(tmp_path, family):
-    """Where MediaPipe is installed: its own tokenizer and runtime on the exported file."""
-    text_tasks = pytest.importorskip("mediapipe.tasks.python.text")
-    base = pytest.importorskip("mediapipe.tasks.python.core.base_options")
-    model = save(tmp_path / "m", family, **({} if family == "bert" else {"num_segments": 0, "pooler": False}))
-    path = tmp_path / "model.tflite"
-    assert run("export", tmp_path / "m", "-o", path, "--recipe", "float32", "--profile", "mediapipe") == 0
-    options = text_tasks.TextClassifierOptions(base_options=base.BaseOptions(model_asset_path=str(path)))
-    with text_tasks.TextClassifier.create_from_options(options) as classifier:
-        for text in TEXTS:
-            found = {c.category_name: c.score for c in classifier.classify(text).classifications[0].categories}
-            token_ids = {"token_ids": encoded(model, text)["token_ids"]}
-            expected = keras.ops.convert_to_numpy(keras.ops.softmax(model(token_ids)))[0]
-            assert found == pytest.approx(dict(zip(model.labels, expected, strict=True)), abs=1e-5)
 
 
 def test_the_edge_runner_answers_as_keras(classifier, tmp_path):

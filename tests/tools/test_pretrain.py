@@ -4,15 +4,11 @@ import json
 import pathlib
 
 import pytest
-from keras_bert_tools import cli
+from command import run
 
 import keras_bert as kb
 
 pytestmark = pytest.mark.tensorflow_only
-
-
-def run(*arguments):
-    return cli.main([str(argument) for argument in arguments])
 
 
 @pytest.fixture(scope="module")
