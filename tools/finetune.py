@@ -59,22 +59,21 @@ def run(options: argparse.Namespace) -> int:
     """Train, keep the best epoch, score it, write the report."""
     output = pathlib.Path(options.output)
     task = chosen(options, options.task)
-    options.epochs = options.epochs or task.epochs
     if options.plots:
         check_plots()
     if options.resume and _is_finished(output / REPORT, options):
         print(f"{output / REPORT}: this training is finished; nothing is left to do")
         return 0
     data = _read(task, options)
-    labels = data.model_arguments.get("labels", [])
+    options.epochs = options.epochs or task.schedule(len(data.labels)).epochs
     for part in (data.train, data.dev, *([data.test] if data.test else [])):
-        task.check(part, labels, options)
+        task.check(part, data.labels, options)
     runs = (
         train_seeds(task, data, options, output)
         if options.seeds > 1
         else [train(task, data, options, options.seed, output)]
     )
-    report = _report(task, data, options, labels, runs)
+    report = _report(task, data, options, runs)
     write_report(output / REPORT, "finetune", report)
     forget_state(output)
     _write_card(task, output, report)
@@ -108,16 +107,14 @@ def _is_finished(path: pathlib.Path, options: argparse.Namespace) -> bool:
     return isinstance(before, dict) and all(before.get(name) == value for name, value in asked.items())
 
 
-def _report(
-    task: TaskAdapter, data: Splits, options: argparse.Namespace, labels: list[str], runs: list[Trained]
-) -> dict[str, Any]:
+def _report(task: TaskAdapter, data: Splits, options: argparse.Namespace, runs: list[Trained]) -> dict[str, Any]:
     kept = best(runs)
     names = list(dict.fromkeys(name for epoch in kept.history for name in epoch))
     report = {
         "checkpoint": str(options.checkpoint),
         "task": task.name,
         "options": vars(options),
-        "labels": list(labels),
+        "labels": list(data.labels),
         "examples": {"train": len(data.train), "dev": len(data.dev), **({"test": len(data.test)} if data.test else {})},
         "truncated": kept.truncated,
         "notes": kept.notes,

@@ -20,7 +20,6 @@ from .. import options as shared
 from ..compression.masks import PRUNED, KeepZeros, zero_share
 from ..progress import FitProgress, progress_bar
 from ..tasks import Evaluation, TaskAdapter
-from .arguments import BASE_RATE, BASE_WIDTH
 from .callbacks import BestEpoch, Patience, TrainingState
 
 # Options that do not change what is learned: a resumed run may have others.
@@ -38,6 +37,11 @@ class Splits:
     dev: Any
     test: Any
     model_arguments: dict[str, Any]
+
+    @property
+    def labels(self) -> Sequence[str]:
+        """Their names, none where the task has none."""
+        return self.model_arguments.get("labels", [])
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +84,8 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
     keras.utils.set_random_seed(seed)
     with _devices(options):
         model, max_length = open_model(task, data.model_arguments, options)
-        options.learning_rate = options.learning_rate or BASE_RATE * BASE_WIDTH / model.config.hidden_size
+        schedule = task.schedule(len(data.labels))
+        options.learning_rate = options.learning_rate or schedule.rate_at(model.config.hidden_size)
         examples = task.training_examples(model, data.train, max_length, options)
         steps = options.epochs * examples.num_batches(options.batch_size)
         zeros = zero_share(model)

@@ -32,10 +32,21 @@ from keras_bert.prediction import document_logits
 from .. import options as shared
 from ..details import per_class
 from ..scoring import THRESHOLD, chosen, scores
-from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, class_loss, refuse_class_options, rounded
+from .base import (
+    Answered,
+    Evaluation,
+    Schedule,
+    TaskAdapter,
+    TrainingExamples,
+    class_loss,
+    refuse_class_options,
+    rounded,
+)
 
 OVERLAP = 32
 MAX_WINDOWS = 8
+# Above this each label has few examples in a batch, and its row of the head few steps to learn from.
+FEW_LABELS = 20
 
 
 class SequenceClassification(TaskAdapter):
@@ -56,6 +67,9 @@ class SequenceClassification(TaskAdapter):
         "overlap",
         "max_windows",
     )
+
+    def schedule(self, num_labels: int) -> Schedule:
+        return Schedule() if num_labels <= FEW_LABELS else Schedule(epochs=6, rate=1e-4)
 
     def add_reading_options(self, group: Any) -> None:
         group.add_argument("--regression", action="store_true", help="labels are numbers to predict, not classes")

@@ -15,7 +15,7 @@ from keras_bert.data.tokens import first_tokens, joined, token_examples, words_o
 from keras_bert.errors import DataError
 from keras_bert.prediction import find_entities, tag_words
 
-from .base import Answered, Evaluation, TaskAdapter, TrainingExamples, class_loss, show_problems, split_by
+from .base import Answered, Evaluation, Schedule, TaskAdapter, TrainingExamples, class_loss, show_problems, split_by
 
 
 class TokenClassification(TaskAdapter):
@@ -24,9 +24,11 @@ class TokenClassification(TaskAdapter):
     name = "token_classification"
     reads_pairs = "never"
     max_length = 128
-    epochs = 5
     unit = "sentences"
     option_names = ("scheme", "token_column", "tag_column")
+
+    def schedule(self, num_labels: int) -> Schedule:
+        return Schedule(epochs=5, rate=1e-4)
 
     def add_reading_options(self, group: Any) -> None:
         group.description = "CoNLL columns: one word and its tag a line, sentences parted by blank lines"
