@@ -60,9 +60,8 @@ class SequenceClassifier(LabelledTask):
         )
 
         # === Functional model ===
-        outputs = encoder(encoder.input)
-        pooled = outputs["pooled_output"] if self.needs_pooler(family) else outputs["sequence_output"][:, 0]
-        super().__init__(encoder, head(pooled), head=head, labels=labels, tokenizer=tokenizer, name=name)
+        outputs = head(encoder.text_vector(pooled=self.needs_pooler(family)))
+        super().__init__(encoder, outputs, head=head, labels=labels, tokenizer=tokenizer, name=name)
 
         # === Config ===
         self.problem_type = problem_type

@@ -64,11 +64,8 @@ class DocumentClassifier(keras.Model):
         self.labels, self.problem_type = classifier.labels, classifier.problem_type
         self.tokenizer = classifier.tokenizer
         self.new_parts = classifier.new_parts
-        inputs = classifier.encoder.input
-        outputs = classifier.encoder(inputs)
-        reads_pooler = classifier.needs_pooler(get_family(config.family))
-        pooled = outputs["pooled_output"] if reads_pooler else outputs["sequence_output"][:, 0]
-        self.vectors = CheckedModel(inputs, pooled, name="vectors")
+        vector = classifier.encoder.text_vector(pooled=classifier.needs_pooler(get_family(config.family)))
+        self.vectors = CheckedModel(classifier.encoder.input, vector, name="vectors")
         self.vectors.config = config
         policy = classifier.head.dtype_policy
         self.mixer = WindowMixer(config, dtype=policy, name="mixer") if pooling == "hierarchical" else None

@@ -67,7 +67,19 @@ class Encoder(CheckedModel):
         self.embeddings, self.blocks, self.pooler = embeddings, blocks, pooler
         self.schedule = config.block_schedule
         self.hidden_states = tuple(hidden_states)
+        self._bias = bias
         self._requested_dtype = dtype
+
+    def text_vector(self, *, pooled: bool) -> Any:
+        """What stands for the whole text, symbolic `[batch, hidden_size]`: the last hidden state of the first token, or
+        with `pooled` the pooler's output of it.
+
+        It is what the encoder's own outputs hold, but the last block computes keys and values for all tokens and
+        everything else for the first alone: five sixths of its products fall away.
+        """
+        x = self.hidden_states[-2]
+        first = self.blocks[self.schedule[-1]](x, self._bias, x[:, :1])[:, 0]
+        return self.pooler(first) if pooled else first
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str], *, pooler: bool | None = None, **changes: Any) -> Encoder:
