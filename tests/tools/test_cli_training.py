@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 
+import keras
 import numpy as np
 import pytest
 from command import run
@@ -78,6 +79,15 @@ def test_another_training_is_not_resumed(checkpoint, table, cut, tmp_path, capsy
     options = ("--train", table, *RESUMED, "--average", 0, "-o", out, "--resume")
     assert run("finetune", checkpoint, *options) == 2
     assert "is of a training with other settings (average)" in capsys.readouterr().err
+
+
+def test_weights_of_another_network_are_not_resumed(checkpoint, table, cut, tmp_path, capsys):
+    """As an older version of the library may have left them."""
+    out = shutil.copytree(cut, tmp_path / "cut")
+    (weights,) = (out / ".training").glob("*.weights.h5")
+    keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(weights)
+    assert run("finetune", checkpoint, "--train", table, *RESUMED, "-o", out, "--resume") == 2
+    assert "cannot be resumed from" in capsys.readouterr().err
 
 
 def test_several_seeds(checkpoint, table, tmp_path, capsys):

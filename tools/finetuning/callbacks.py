@@ -120,10 +120,14 @@ class TrainingState(keras.callbacks.Callback):
                 )
             model.optimizer.build(model.trainable_variables)
             model.load_weights(self.folder / state["weights"])
-        except (OSError, KeyError, json.JSONDecodeError) as error:
-            raise KerasBertError(f"{path} cannot be resumed from: {error}") from error
-        for variable, values in zip(_random_variables(model), _pairs(state["random"]), strict=True):
-            variable.assign(values)
+            for variable, values in zip(_random_variables(model), _pairs(state["random"]), strict=True):
+                variable.assign(values)
+        except KerasBertError:
+            raise
+        except (OSError, KeyError, ValueError) as error:  # ValueError: JSON, or weights of another layout
+            raise KerasBertError(
+                f"{path} cannot be resumed from: {str(error).strip().splitlines()[0]}; leave --resume out to start anew"
+            ) from error
         self.epoch, self.history = state["epoch"], state["history"]
         self.best.epoch, self.best.scores = state["best_epoch"], state["best_scores"]
         self.stopped = state["stopped"]
