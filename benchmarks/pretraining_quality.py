@@ -109,26 +109,29 @@ def random_start(trained: Path, folder: Path) -> None:
     kb.Encoder(model.encoder.config).save_pretrained(folder, tokenizer=model.tokenizer)
 
 
-def fine_tuned(checkpoint: Path, data: Path, output: Path, rate: float, seed: int) -> dict[str, float]:
-    """Accuracy by split after fine-tuning with the defaults, but for the learning rate, and with BERT's dropout (the
-    configuration pretrains without)."""
+def fine_tuned(checkpoint: Path, data: Path, output: Path, rate: float, epochs: int, seed: int) -> dict[str, float]:
+    """Accuracy by split of the epoch that is best on dev, with BERT's dropout (the configuration pretrains without)."""
     if not (output / "report.json").exists():
         splits = [option for split in ("train", "dev", "test") for option in (f"--{split}", data / f"{split}.tsv")]
-        keras_bert(
-            "finetune", checkpoint, *splits, "--learning-rate", rate, "--dropout", 0.1, "--seed", seed, "-o", output
-        )
+        training = ("--learning-rate", rate, "--epochs", epochs, "--dropout", 0.1, "--seed", seed)
+        keras_bert("finetune", checkpoint, *splits, *training, "-o", output)
     scores = json.loads((output / "report.json").read_text(encoding="utf-8"))["scores"]
     return {split: scores[split]["accuracy"] for split in ("dev", "test")}
 
 
-def compare_starts(first: str, work: Path, data: Path, rates: Sequence[float], seeds: Sequence[int]) -> dict[str, Any]:
+def compare_starts(
+    first: str, work: Path, data: Path, rates: Sequence[float], epochs: int, seeds: Sequence[int]
+) -> dict[str, Any]:
     """Accuracy of both starts at every rate; prints those of each one's best rate on the development split."""
     random_start(work / first, work / "random")
     found: dict[str, Any] = {}
     rows = []
     for start in (first, "random"):
         found[start] = {
-            str(rate): [fine_tuned(work / start, data, work / f"tuned-{start}-{rate:g}-{s}", rate, s) for s in seeds]
+            str(rate): [
+                fine_tuned(work / start, data, work / f"tuned-{start}-{rate:g}-{epochs}-{s}", rate, epochs, s)
+                for s in seeds
+            ]
             for rate in rates
         }
         means = {
@@ -156,6 +159,7 @@ def main() -> None:
     )
     parser.add_argument("--classify", type=Path, help="folder with train.tsv, dev.tsv and test.tsv to fine-tune on")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.5e-4, 3e-4, 6e-4], help="default: %(default)s")
+    parser.add_argument("--epochs", type=int, default=6, help="of fine-tuning; default: %(default)s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
@@ -182,7 +186,7 @@ def main() -> None:
     print(f"curve: {work / 'masked_accuracy.png'}")
     if arguments.classify:
         figures["fine-tuned"] = compare_starts(
-            arguments.objectives[0], work, arguments.classify, arguments.rates, arguments.seeds
+            arguments.objectives[0], work, arguments.classify, arguments.rates, arguments.epochs, arguments.seeds
         )
     if arguments.json:
         write_json(arguments.json, {"machine": machine_facts(["keras", "tensorflow"]), **figures})
