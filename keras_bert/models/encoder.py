@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from ..config import EncoderConfig
+from ..errors import ConfigError
 from ..layers import AttentionBias, Dense, TextEmbedding, TransformerBlock
 from ..layers.initializers import weight_initializer
 from .inputs import CheckedModel, model_inputs
@@ -76,10 +77,17 @@ class Encoder(CheckedModel):
 
         It is what the encoder's own outputs hold, but the last block computes keys and values for all tokens and
         everything else for the first alone: five sixths of its products fall away.
+
+        Raises:
+            ConfigError: `pooled`, and there is no pooler.
         """
         x = self.hidden_states[-2]
         first = self.blocks[self.schedule[-1]](x, self._bias, x[:, :1])[:, 0]
-        return self.pooler(first) if pooled else first
+        if not pooled:
+            return first
+        if self.pooler is None:
+            raise ConfigError("pooled: the encoder has no pooler; build it with pooler=True")
+        return self.pooler(first)
 
     @classmethod
     def from_pretrained(cls, path: str | os.PathLike[str], *, pooler: bool | None = None, **changes: Any) -> Encoder:
