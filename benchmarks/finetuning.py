@@ -39,6 +39,7 @@ class DataSet:
     arguments: tuple[str, ...]
 
 
+_NER = ("--task", "token_classification")
 SETS = {
     "sentiment-mr": DataSet(("train.tsv", "dev.tsv", "test.tsv"), "accuracy", 0.825, ()),
     "pair-snli": DataSet(("train.tsv", "", "test.tsv"), "accuracy", 0.795, ()),
@@ -52,13 +53,13 @@ SETS = {
         ("train.tsv", "devel.tsv", "test.tsv"),
         "f1",
         0.817,
-        ("--task", "token_classification"),
+        _NER,
     ),
     "ner-wnut17": DataSet(
         ("wnut17train.conll", "emerging.dev.conll", "emerging.test.annotated"),
         "f1",
         0.435,
-        ("--task", "token_classification"),
+        _NER,
     ),
     "qa-new-wiki": DataSet(
         ("train.json", "", "test.json"), "f1", None, ("--task", "question_answering", "--batch-size", "16")

@@ -210,7 +210,6 @@ with open(results, "w") as file:
 
 # The command takes all GPUs of a machine: here two processors stand for them.
 tf.distribute.MirroredStrategy = lambda: strategy
-from command import run
 from keras_bert_tools import cli
 sys.exit(cli.main(["finetune", checkpoint, "--train", table, *command, "--mirrored"]))
 """
