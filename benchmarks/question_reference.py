@@ -2,8 +2,9 @@
 
 Reads train.json and test.json (SQuAD 1.1) of a folder and trains as `keras-bert finetune --task question_answering`
 does by default: windows of 384 tokens with stride 128, AdamW, weight decay 0.01 but for biases and LayerNorm, 10%
-linear warmup then linear decay, gradient norm clipped to 1. Prints EM and F1 on test after the last epoch, scored by
-the definition of the official script: answers of up to 30 tokens, the best sum of start and end logits of all windows.
+linear warmup then linear decay, gradient norm clipped to 1, batches of like length. Prints EM and F1 on test after the
+last epoch, scored by the definition of the official script: answers of up to 30 tokens, the best sum of start and end
+logits of all windows.
 
 Needs torch and transformers (benchmarks/requirements-reference.txt), best in an environment of their own.
 
@@ -59,6 +60,15 @@ def score(prediction: str, answers: list[str]) -> tuple[float, float]:
     return exact, f1
 
 
+def like_lengths(lengths: list[int], size: int) -> list[list[int]]:
+    """An epoch's batches, drawn at random, of windows of like length, as `group_by_length` of transformers makes them:
+    sorted by length within blocks of 50 batches, the batches in random order."""
+    order = torch.randperm(len(lengths)).tolist()
+    blocks = [sorted(order[i : i + 50 * size], key=lengths.__getitem__) for i in range(0, len(order), 50 * size)]
+    batches = [block[i : i + size] for block in blocks for i in range(0, len(block), size)]
+    return [batches[i] for i in torch.randperm(len(batches)).tolist()]
+
+
 class Reference:
     """Trains one seed and scores it."""
 
@@ -94,6 +104,9 @@ class Reference:
             found.append((inside[0], inside[-1]) if inside else (0, 0))
         return found
 
+    def autocast(self) -> Any:
+        return torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.options.precision == "bfloat16")
+
     def batch(self, encoded: Any, rows: list[int]) -> dict[str, torch.Tensor]:
         names = [n for n in ("input_ids", "attention_mask", "token_type_ids") if n in encoded]
         return dict(self.tokenizer.pad({n: [encoded[n][i] for i in rows] for n in names}, return_tensors="pt"))
@@ -114,12 +127,12 @@ class Reference:
         started = time.perf_counter()
         for _ in range(options.epochs):
             model.train()
-            order = torch.randperm(len(targets)).tolist()
-            for first in range(0, len(order), options.batch_size):
-                rows = order[first : first + options.batch_size]
+            for rows in like_lengths([len(ids) for ids in encoded["input_ids"]], options.batch_size):
                 ends = torch.tensor([targets[i] for i in rows])
                 inputs = self.batch(encoded, rows)
-                model(**inputs, start_positions=ends[:, 0], end_positions=ends[:, 1]).loss.backward()
+                with self.autocast():
+                    loss = model(**inputs, start_positions=ends[:, 0], end_positions=ends[:, 1]).loss
+                loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
                 schedule.step()
@@ -134,9 +147,9 @@ class Reference:
         owners = encoded["overflow_to_sample_mapping"]
         for first in range(0, len(owners), 32):
             rows = list(range(first, min(first + 32, len(owners))))
-            with torch.no_grad():
+            with torch.no_grad(), self.autocast():
                 outputs = model(**self.batch(encoded, rows))
-            for row, starts, ends in zip(rows, outputs.start_logits, outputs.end_logits, strict=True):
+            for row, starts, ends in zip(rows, outputs.start_logits.float(), outputs.end_logits.float(), strict=True):
                 held = torch.tensor([side == 1 for side in encoded.sequence_ids(row)])
                 size = len(held)
                 sums = torch.where(held, starts[:size], -1e9)[:, None] + torch.where(held, ends[:size], -1e9)[None]
@@ -162,6 +175,7 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=3)
     parser.add_argument("--batch-size", type=int, default=16)
     parser.add_argument("--learning-rate", type=float, default=1e-4, help="default: keras-bert's at a width of 384")
+    parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32", help="bfloat16: by autocast")
     parser.add_argument("--max-length", type=int, default=384)
     parser.add_argument("--stride", type=int, default=128)
     parser.add_argument("--rows", type=int, help="use only the first questions of each file (a trial run)")

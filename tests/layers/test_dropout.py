@@ -1,4 +1,4 @@
-"""Dropout from a seed: the rate, the scale, independence of elements, and the same masks for the same seed."""
+"""Dropout from a seed and by bytes: the rate, the scale, independence of elements, the same masks for the same seed."""
 
 import keras
 import numpy as np
@@ -6,7 +6,7 @@ import pytest
 from harness import values
 
 from keras_bert.layers import Dropout, dropout_seed
-from keras_bert.layers.dropout import derive_seed
+from keras_bert.layers.dropout import derive_seed, drop_by_bytes
 
 pytestmark = pytest.mark.backend
 
@@ -47,12 +47,76 @@ def test_derived_seeds_differ():
     assert len(found) == 1000
 
 
-def test_outside_of_a_scope_and_at_inference_it_is_keras_s():
+def test_at_inference_nothing_is_dropped():
     ones = keras.ops.ones((200, 200))
-    layer = Dropout(0.25, seed=3)
-    np.testing.assert_array_equal(
-        keras.ops.convert_to_numpy(layer(ones, training=True)),
-        keras.ops.convert_to_numpy(keras.layers.Dropout(0.25, seed=3)(ones, training=True)),
-    )
+    assert values(keras.Variable(Dropout(0.25)(ones, training=False))).min() == 1
     with dropout_seed(keras.ops.convert_to_tensor([1, 2], dtype="int32")):
-        assert values(keras.Variable(layer(ones, training=False))).min() == 1
+        assert values(keras.Variable(Dropout(0.25)(ones, training=False))).min() == 1
+
+
+def test_other_backends_and_the_highest_rates_take_keras_s():
+    ones = keras.ops.ones((200, 200))
+    for rate in (0.25, 0.999)[keras.backend.backend() == "tensorflow" :]:
+        np.testing.assert_array_equal(
+            keras.ops.convert_to_numpy(Dropout(rate, seed=3)(ones, training=True)),
+            keras.ops.convert_to_numpy(keras.layers.Dropout(rate, seed=3)(ones, training=True)),
+        )
+
+
+def by_bytes(rate: float, calls: int, shape: tuple[int, ...], seed: int = 5) -> list[np.ndarray]:
+    generator = keras.random.SeedGenerator(seed)
+    ones = keras.ops.ones(shape)
+    return [keras.ops.convert_to_numpy(drop_by_bytes(ones, rate, generator)) for _ in range(calls)]
+
+
+@pytest.mark.parametrize("rate", [0.001, 0.1, 0.5, 0.99])
+def test_bytes_drop_the_rate_on_average_and_keep_the_mean_in_every_call(rate):
+    calls = np.stack(by_bytes(rate, 400, (33, 31)))
+    shares, count = (calls == 0).mean(axis=(1, 2)), calls[0].size
+    low = np.floor(rate * 256)
+    # Every call drops one of two shares; five standard deviations of what 1023 elements show of it.
+    for share in shares:
+        assert min(abs(share - t / 256) for t in (low, low + 1)) < 5 * np.sqrt(0.25 / count)
+    assert shares.mean() == pytest.approx(rate, abs=5 * np.sqrt((0.25 / count + 0.25 / 256**2) / 400))
+    # What is kept has the scale of its share: two values beside 0, one where the share is whole.
+    scales = {256 / (256 - t) for t in (low, low + 1)}
+    for value in np.unique(calls[calls > 0]):
+        assert min(abs(value / scale - 1) for scale in scales) < 1e-6
+
+
+def test_bytes_are_independent_of_one_another_and_of_other_calls():
+    first, second = (mask.ravel() == 0 for mask in by_bytes(0.5, 2, (64, 128, 128)))
+    for other in (second, *(np.roll(first, step) for step in (1, 2, 3, 4, 5, 128))):
+        assert (first & other).mean() == pytest.approx(0.25, abs=0.0025)
+
+
+def test_the_same_generator_gives_the_same_bytes():
+    np.testing.assert_array_equal(by_bytes(0.1, 3, (7, 5)), by_bytes(0.1, 3, (7, 5)))
+
+
+@pytest.mark.skipif(keras.backend.backend() != "tensorflow", reason="tf.function")
+@pytest.mark.parametrize("compiled", [False, True])
+def test_bytes_in_a_graph_of_any_length(compiled):
+    import tensorflow as tf
+
+    layer = Dropout(0.25, seed=1)
+
+    @tf.function(jit_compile=compiled, input_signature=[tf.TensorSpec([None, 3, None])])
+    def step(x):
+        with tf.GradientTape() as tape:
+            tape.watch(x)
+            y = layer(x, training=True)
+        return y, tape.gradient(y, x)
+
+    for length in (1, 10, 1001):
+        x = tf.random.normal((2, 3, length)) + 5
+        y, gradient = step(x)
+        # The gradient is the mask itself, and the output is the input under it.
+        np.testing.assert_allclose(y.numpy(), (x * gradient).numpy(), rtol=1e-6)
+        assert set(np.unique(gradient.numpy())) <= {np.float32(0), np.float32(256 / 192)}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "float16"])
+def test_bytes_keep_the_dtype(dtype):
+    got = drop_by_bytes(keras.ops.ones((3, 4), dtype=dtype), 0.1, keras.random.SeedGenerator(0))
+    assert keras.backend.standardize_dtype(got.dtype) == dtype
