@@ -8,22 +8,21 @@ import keras
 from keras import ops
 
 from ..errors import ConfigError
+from .fused_adamw import FusedAdamW
 from .schedules import WarmupLinearDecay
 
 NOT_DECAYED = ("bias", "gamma", "beta")
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
-class LayerwiseAdamW(keras.optimizers.AdamW):
+class LayerwiseAdamW(FusedAdamW):
     """AdamW in which every variable may have a factor on the learning rate, and a step before which it rests.
 
     Args:
         rates: path of a variable -> (factor, first step); variables that are not named have (1, 0). A resting variable
             keeps its value and gathers moments, so that it starts with a known scale.
-        arguments: as `keras.optimizers.AdamW`.
+        arguments: as `FusedAdamW`.
     """
-
-    weight_decay: Any
 
     def __init__(self, *args: Any, rates: dict[str, tuple[float, int]] | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -34,35 +33,9 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
         self._rate_of = [self.rates.get(variable.path, (1.0, 0)) for variable in self._trainable_variables]
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
-        factor = self._factor(self._get_variable_index(variable))
-        super().update_step(gradient, variable, ops.cast(learning_rate, "float32") * factor)
-
-    def _apply_weight_decay(self, variables: Any) -> None:
-        """Decoupled weight decay at each variable's own rate.
-
-        Keras reads one learning rate for all of them; here the variables of each rate are decayed apart.
-        """
-        if self.weight_decay is None:
-            return
-        whole = self.weight_decay
-        by_rate: dict[tuple[float, int], list[Any]] = {}
-        for variable in variables:
-            by_rate.setdefault(self._rate_of[self._get_variable_index(variable)], []).append(variable)
-        try:
-            for rate, part in by_rate.items():
-                self.weight_decay = whole * self._scale(rate)
-                super()._apply_weight_decay(part)
-        finally:
-            self.weight_decay = whole
-
-    def _factor(self, index: int) -> Any:
-        return self._scale(self._rate_of[index])
-
-    def _scale(self, rate: tuple[float, int]) -> Any:
-        factor, first = rate
-        if not first:
-            return factor
-        return ops.cast(self._iterations >= first, "float32") * factor
+        factor, first = self._rate_of[self._get_variable_index(variable)]
+        rate = ops.cast(learning_rate, "float32") * factor
+        super().update_step(gradient, variable, rate * ops.cast(self.iterations >= first, "float32") if first else rate)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rates": {path: list(rate) for path, rate in self.rates.items()}}

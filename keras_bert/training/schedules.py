@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from ..errors import ConfigError
+from .fused_adamw import FusedAdamW
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -70,7 +71,7 @@ def adamw(
     weight_decay: float = 0.01,
     clip_norm: float | None = 1.0,
     average: float = 0.0,
-) -> keras.optimizers.AdamW:
+) -> FusedAdamW:
     """AdamW with linear warmup and decay; LayerNorm and biases do not decay (BERT paper, appendix A.2).
 
     Args:
@@ -82,7 +83,7 @@ def adamw(
             (Polyak averaging); `fit` ends with it, `keras.callbacks.SwapEMAWeights` shows it after each epoch. 0: none.
     """
     schedule = WarmupLinearDecay(learning_rate, round(steps * warmup), steps)
-    optimizer = keras.optimizers.AdamW(
+    optimizer = FusedAdamW(
         schedule,
         weight_decay=weight_decay,
         beta_2=0.999,

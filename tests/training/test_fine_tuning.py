@@ -24,7 +24,7 @@ def adamw(start, gradients, rates, decay):
     return x
 
 
-@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("compiled", [None, False, True], ids=["eager", "graph", "xla"])
 def test_every_variable_at_its_own_rate(compiled):
     import tensorflow as tf
 
@@ -35,12 +35,33 @@ def test_every_variable_at_its_own_rate(compiled):
     optimizer = LayerwiseAdamW(0.1, rates=rates, weight_decay=0.05, epsilon=EPSILON)
     optimizer.build(variables)
     gradients = generator.normal(size=(4, 3, 3)).astype("float32")
-    step = tf.function(lambda g: optimizer.apply(list(tf.unstack(g)))) if compiled else optimizer.apply
+
+    def step(g):
+        optimizer.apply(tf.unstack(g))
+
+    step = step if compiled is None else tf.function(step, jit_compile=compiled)
     for row in gradients:
-        step(tf.constant(row) if compiled else [tf.constant(g) for g in row])
+        step(tf.constant(row))
     expected = [[0.05] * 4, [0, 0, 0.025, 0.025], [0.1] * 4]
     for i, (variable, start) in enumerate(zip(variables, starts, strict=True)):
         np.testing.assert_allclose(values(variable), adamw(start, gradients[:, i], expected[i], 0.05), atol=1e-5)
+
+
+def test_moments_of_rows_that_a_batch_has_not_decay():
+    """A sparse gradient, as a lookup gives it, is the dense one with zeros."""
+    import tensorflow as tf
+
+    start = np.ones((4, 2), "float32")
+    variable = keras.Variable(start, name="table")
+    optimizer = kb.adamw(0.1, steps=100, warmup=0, weight_decay=0, clip_norm=None)
+    optimizer.build([variable])
+    dense = np.zeros((3, 4, 2), "float32")
+    for step, row in enumerate((1, 2, 1)):
+        dense[step, row] = step + 1
+        gradient = tf.IndexedSlices(tf.fill([1, 2], step + 1.0), tf.constant([row]), tf.constant([4, 2]))
+        optimizer.apply([gradient])
+    rates = [0.1 * (1 - step / 100) for step in range(3)]
+    np.testing.assert_allclose(values(variable), adamw(start, dense, rates, 0), atol=1e-5)
 
 
 def test_depths_of_layers():
