@@ -2,8 +2,9 @@
 answers in contexts, sentence vectors.
 
 The best epoch on the development set is kept in OUT, a Hugging Face checkpoint with tokenizer and labels, beside
-report.json and a model card. Without --dev a tenth of the training set, drawn from the seed, is held out. Where 1% or
-more of the weights of a checkpoint's layers are zeros, as after `prune --sparsity`, the zeros stay.
+report.json and a model card. Without --dev a tenth of the training set (--hold-out), drawn from the seed, is held out;
+with --hold-out 0 all of it is trained on, and the last epoch kept. Where 1% or more of the weights of a checkpoint's
+layers are zeros, as after `prune --sparsity`, the zeros stay.
 
 example:
   keras-bert finetune path/to/checkpoint --train train.tsv --dev dev.tsv --test test.tsv -o out
@@ -19,6 +20,8 @@ import argparse
 import json
 import pathlib
 from typing import Any
+
+from keras_bert.errors import KerasBertError
 
 from . import options as shared
 from .details import check_plots, print_details, write_plots
@@ -42,7 +45,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("checkpoint", help="directory of a checkpoint, or package:NAME/FOLDER of an installed package")
     parser.add_argument("--task", choices=ADAPTERS, default="sequence_classification", help="default: %(default)s")
     parser.add_argument("--train", required=True, metavar="FILE", help="labelled data; see below for each task")
-    parser.add_argument("--dev", metavar="FILE", help="chooses the best epoch; default: a tenth of --train")
+    parser.add_argument("--dev", metavar="FILE", help="chooses the best epoch; default: a share of --train")
+    parser.add_argument(
+        "--hold-out",
+        type=shared.share(),
+        default=0.1,
+        metavar="SHARE",
+        help="of --train, to choose the epoch by where there is no --dev (default 0.1); 0: train on all, keep the last"
+        " epoch",
+    )
     parser.add_argument("--test", metavar="FILE", help="scored once, at the end")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="directory to write")
     lengths = f"longest input in tokens ({defaults('max_length')})"
@@ -64,9 +75,11 @@ def run(options: argparse.Namespace) -> int:
     if options.resume and _is_finished(output / REPORT, options):
         print(f"{output / REPORT}: this training is finished; nothing is left to do")
         return 0
+    if options.patience and not options.dev and not options.hold_out:
+        raise KerasBertError("--patience counts from the best epoch: pass --dev, or a --hold-out above 0")
     data = _read(task, options)
     options.epochs = options.epochs or task.schedule(len(data.labels)).epochs
-    for part in (data.train, data.dev, *([data.test] if data.test else [])):
+    for part in _parts(data).values():
         task.check(part, data.labels, options)
     runs = (
         train_seeds(task, data, options, output)
@@ -88,11 +101,18 @@ def _read(task: TaskAdapter, options: argparse.Namespace) -> Splits:
     train_data = task.read(options.train, options)
     # A label all of whose examples are held out is still the model's.
     arguments = task.model_arguments(train_data, options)
+    dev = None
     if options.dev:
         dev = task.read(options.dev, options)
-    else:
-        train_data, dev = task.split(train_data, 0.1, options)
+    elif options.hold_out:
+        train_data, dev = task.split(train_data, options.hold_out, options)
     return Splits(train_data, dev, task.read(options.test, options) if options.test else None, arguments)
+
+
+def _parts(data: Splits) -> dict[str, Any]:
+    """Those that there are, by name."""
+    found = {"train": data.train, "dev": data.dev, "test": data.test}
+    return {name: part for name, part in found.items() if part is not None}
 
 
 def _is_finished(path: pathlib.Path, options: argparse.Namespace) -> bool:
@@ -115,7 +135,7 @@ def _report(task: TaskAdapter, data: Splits, options: argparse.Namespace, runs: 
         "task": task.name,
         "options": vars(options),
         "labels": list(data.labels),
-        "examples": {"train": len(data.train), "dev": len(data.dev), **({"test": len(data.test)} if data.test else {})},
+        "examples": {name: len(part) for name, part in _parts(data).items()},
         "truncated": kept.truncated,
         "notes": kept.notes,
         "history": {name: [epoch.get(name) for epoch in kept.history] for name in names},
@@ -146,7 +166,7 @@ def _show(options: argparse.Namespace, runs: list[Trained]) -> None:
     kept = best(runs)
     for note in kept.notes:
         print(note)
-    names = list(kept.dev)
+    names = list(next(iter(kept.scores.values()), []))
 
     def row(title: str, values: dict[str, float]) -> list[str]:
         return [title, *(f"{values.get(name, float('nan')):.4f}" for name in names)]
@@ -163,7 +183,8 @@ def _show(options: argparse.Namespace, runs: list[Trained]) -> None:
         )
     else:
         rows = [row(split, values) for split, values in kept.scores.items()]
-        title = f"best epoch {kept.epoch} of {options.epochs}, {kept.seconds:.0f} s, written to {options.output}"
+        epoch = f"{'best' if kept.dev else 'last'} epoch {kept.epoch} of {options.epochs}"
+        title = f"{epoch}, {kept.seconds:.0f} s, written to {options.output}"
         print_table(title, ["", *names], rows)
     if kept.test:
         print_details(kept.test.details)

@@ -111,8 +111,9 @@ def _summary(model: Any, facts: Mapping[str, Any]) -> list[str]:
         for split, values in facts["summary"].items()
         for name, value in values.items()
     ]
+    kept = "the best of them on dev" if "dev" in facts["summary"] else "that of the first"
     return [
-        "Over all seeds; this model is the best of them on dev.",
+        f"Over all seeds; this model is {kept}.",
         _table(["split", "metric", "mean", "deviation"], rows),
     ]
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -88,6 +89,30 @@ def test_weights_of_another_network_are_not_resumed(checkpoint, table, cut, tmp_
     keras.Sequential([keras.Input((3,)), keras.layers.Dense(2)]).save_weights(weights)
     assert run("finetune", checkpoint, "--train", table, *RESUMED, "-o", out, "--resume") == 2
     assert "cannot be resumed from" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seeds", [1, 2])
+def test_nothing_is_held_out(checkpoint, table, tmp_path, capsys, seeds):
+    out = tmp_path / "out"
+    options = ("--epochs", 2, *FAST, "--hold-out", 0, "--seeds", seeds, "--seed", 3)
+    assert run("finetune", checkpoint, "--train", table, "--test", table, "-o", out, *options) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert report["examples"] == {"train": 60, "test": 60}
+    assert (report["best_epoch"], report["seed"]) == (2, 3)
+    assert list(report["scores"]) == ["test"]
+    assert not re.search(r"\bdev\b", (out / "README.md").read_text())
+    printed = capsys.readouterr().out
+    assert ("last epoch 2 of 2" if seeds == 1 else "test, mean") in printed
+    # What is kept is the last epoch.
+    assert run("evaluate", out, "--data", table, "--json") == 0
+    assert json.loads(capsys.readouterr().out) == report["scores"]["test"]
+
+
+def test_patience_needs_something_to_judge_by(checkpoint, table, tmp_path, capsys):
+    options = ("--hold-out", 0, "--patience", 1, "-o", tmp_path / "out")
+    assert run("finetune", checkpoint, "--train", table, *options) == 2
+    assert "--patience" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_several_seeds(checkpoint, table, tmp_path, capsys):

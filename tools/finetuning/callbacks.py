@@ -19,26 +19,27 @@ class BestEpoch(keras.callbacks.Callback):
     """Scores the model after each epoch and saves it whenever it is no worse than before.
 
     Args:
-        score: model -> metrics by name, the first the one to judge by.
+        score: model -> metrics by name, the first the one to judge by; None where nothing is held out: the last epoch
+            is kept.
         output: directory to save to.
 
     Attributes:
         epoch: number of the best epoch so far, from 1. scores: its metrics.
     """
 
-    def __init__(self, score: Callable[[Any], dict[str, float]], output: pathlib.Path) -> None:
+    def __init__(self, score: Callable[[Any], dict[str, float]] | None, output: pathlib.Path) -> None:
         super().__init__()
         self.score, self.output = score, output
         self.epoch = 0
         self.scores: dict[str, float] = {}
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any]) -> None:
-        found = self.score(self.model)
+        found = self.score(self.model) if self.score else {}
         for name, value in found.items():
             logs[f"dev_{name}"] = value
-        first = next(iter(found))
+        first = next(iter(found), None)
         # Of equal ones the later: a small development set has few scores, and training goes on learning.
-        if not self.epoch or found[first] >= self.scores[first]:
+        if first is None or not self.epoch or found[first] >= self.scores[first]:
             self.epoch, self.scores = epoch + 1, found
             self.model.save_pretrained(self.output)
 

@@ -54,8 +54,8 @@ def train_seeds(task: TaskAdapter, data: Splits, options: argparse.Namespace, ou
 
 
 def best(runs: list[Trained]) -> Trained:
-    """The run that is best on the development set, the first of equal ones."""
-    return max(runs, key=lambda run: next(iter(run.dev.values())))
+    """The run that is best on the development set, the first of equal ones and where there is none."""
+    return max(runs, key=lambda run: next(iter(run.dev.values()), 0.0))
 
 
 def summary(runs: list[Trained]) -> dict[str, dict[str, dict[str, float]]]:

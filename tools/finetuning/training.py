@@ -31,7 +31,8 @@ _STATE = ".training"
 
 @dataclasses.dataclass(frozen=True)
 class Splits:
-    """The data of a run; `test` may be None. `model_arguments` are what the labelled data decide about the model."""
+    """The data of a run; `dev` and `test` may be None. `model_arguments` are what the labelled data decide about the
+    model."""
 
     train: Any
     dev: Any
@@ -50,7 +51,7 @@ class Trained:
 
     Attributes:
         seed: its seed. output: the folder with the best epoch. epoch: that epoch, from 1.
-        dev: its scores. test: what it does on the test set, or None.
+        dev: its scores, none without a development set. test: what it does on the test set, or None.
         history: loss and scores, epoch by epoch. truncated, notes: about the training examples.
         parameters: of the model. seconds: of training, not of testing.
     """
@@ -69,11 +70,12 @@ class Trained:
     @property
     def scores(self) -> dict[str, dict[str, float]]:
         """Metrics by split."""
-        return {"dev": self.dev, **({"test": self.test.scores} if self.test else {})}
+        return {**({"dev": self.dev} if self.dev else {}), **({"test": self.test.scores} if self.test else {})}
 
 
 def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: int, output: pathlib.Path) -> Trained:
-    """Train with one seed, keep the best epoch in `output`, score it on the test set.
+    """Train with one seed, keep the best epoch in `output` (the last one without a development set), score it on the
+    test set.
 
     What a resumed training goes on from stays in `output` until `forget_state`: the caller's record comes first.
 
@@ -95,7 +97,11 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
                 f"{zeros:.1%} of the weights of the layers came as zeros, as pruning leaves them: they stay zero"
             )
         model.compile(_optimizer(model, options, steps), **task.compile_arguments(model, examples, options))
-    best = BestEpoch(lambda model: evaluate(task, model, data.dev, max_length, lambda _: None).scores, output)
+
+    def score(model: Any) -> dict[str, float]:
+        return evaluate(task, model, data.dev, max_length, lambda _: None).scores
+
+    best = BestEpoch(score if data.dev is not None else None, output)
     settings = {name: value for name, value in vars(options).items() if name not in _FREE} | {"seed": seed}
     state = TrainingState(output / _STATE, best, settings)
     if options.resume:
