@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import gzip
 import hashlib
 import json
@@ -9,8 +10,8 @@ import pathlib
 import subprocess
 import sys
 
+import command
 import pytest
-from keras_bert_tools import cli
 
 from keras_bert.data.corpus import find_files, stream_texts
 from keras_bert.errors import DataError, TokenizerError
@@ -21,8 +22,7 @@ DATA = pathlib.Path(__file__).parent / "data"
 LINES = (DATA / "corpus.txt").read_text(encoding="utf-8").splitlines()
 
 
-def train(*arguments: str) -> int:
-    return cli.main(["train-tokenizer", *map(str, arguments)])
+train = functools.partial(command.run, "train-tokenizer")
 
 
 # === What is learnt ===

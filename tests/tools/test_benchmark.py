@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 
+import command
 import numpy as np
 import pytest
-from keras_bert_tools import cli
 from keras_bert_tools.benchmark import _Worker
 from keras_bert_tools.benchmark_worker import open_litert, summary
 
@@ -17,8 +18,7 @@ TESTS = pathlib.Path(__file__).parents[1]
 VECTORS, FIXTURES = TESTS / "vectors", TESTS / "edge" / "fixtures"
 
 
-def run(*arguments):
-    return cli.main(["benchmark", *map(str, arguments)])
+run = functools.partial(command.run, "benchmark")
 
 
 def onnx_model(path):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import shutil
 
+import command
 import pytest
 from harness import GOLDENS
-from keras_bert_tools import cli
 from safetensors.numpy import load_file
 
 import keras_bert as kb
@@ -16,8 +17,7 @@ import keras_bert as kb
 CHECKPOINTS = sorted(str(path.parent.relative_to(GOLDENS)) for path in GOLDENS.glob("*/*/model.safetensors"))
 
 
-def convert(*arguments: object) -> int:
-    return cli.main(["convert", *map(str, arguments)])
+convert = functools.partial(command.run, "convert")
 
 
 def as_architecture(source: pathlib.Path, folder: pathlib.Path, architecture: str) -> pathlib.Path:

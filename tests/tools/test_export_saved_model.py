@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import subprocess
 import sys
 from typing import Any
 
+import command
 import numpy as np
 import pytest
 from harness import TINY, randomize
-from keras_bert_tools import cli
 from keras_bert_tools.saved_model import export_saved_model
 
 import keras_bert as kb
@@ -38,8 +39,7 @@ def save(folder: pathlib.Path, family: str = "bert", task: Any = kb.SequenceClas
     return model
 
 
-def run(*arguments: Any) -> int:
-    return cli.main(["export", *map(str, arguments)])
+run = functools.partial(command.run, "export")
 
 
 def host_outputs(model: Any, *texts: list[str], max_length: int = 24) -> tuple[dict, dict]:

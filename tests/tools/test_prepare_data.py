@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import pathlib
 import sys
 
+import command
 import pytest
-from keras_bert_tools import cli
 from tiny import tiny_tokenizer
 
 from keras_bert.data.shards import read_manifest
 
-
-def run(*arguments: object) -> int:
-    return cli.main(["prepare-data", *map(str, arguments)])
+run = functools.partial(command.run, "prepare-data")
 
 
 @pytest.fixture
