@@ -23,6 +23,7 @@ import struct
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -109,17 +110,20 @@ def fuzz_files(paths: list[Path], count: int, seed: int, folder: Path) -> dict[s
             process.stdin.write(f"{target}\n")
             process.stdin.flush()
             began_file = time.perf_counter()
+            hanging = threading.Timer(SECONDS_A_FILE, process.kill)
+            hanging.start()
             answer = process.stdout.readline().strip()
+            hanging.cancel()
             seconds = time.perf_counter() - began_file
-            outcome = answer.partition(" ")[0] or "crashed"
+            outcome = answer.partition(" ")[0] or ("hung" if seconds > SECONDS_A_FILE else "crashed")
             outcomes[f"{kind}: {outcome}"] += 1
             messages[answer.partition(" ")[2].replace(str(target), "FILE")[:60]] += outcome == "refused"
             must_refuse = kind in ("truncated", "flipped", "spliced", "appended")
-            if outcome == "crashed" or seconds > SECONDS_A_FILE or (must_refuse and outcome != "refused"):
+            if outcome in ("crashed", "hung") or (must_refuse and outcome != "refused"):
                 kept = folder.parent / f"failure_{number}.tflite"
                 kept.write_bytes(content)
                 failures.append({"number": number, "kind": kind, "outcome": outcome, "seconds": seconds})
-                if outcome == "crashed":
+                if outcome in ("crashed", "hung"):
                     break
         process.stdin.close()
         process.wait(SECONDS_A_FILE)

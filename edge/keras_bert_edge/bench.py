@@ -28,11 +28,12 @@ if mode == "edge":
     import keras_bert_edge
     keras_bert_edge.load(path, threads=int(threads))(text, pair or None)
 else:
+    import os
     import numpy
     from keras_bert_edge.runtime import find_runtime
     interpreter_class = find_runtime()[1]
     if mode == "runtime":
-        interpreter = interpreter_class(model_path=path, num_threads=int(threads))
+        interpreter = interpreter_class(model_path=os.fsencode(path), num_threads=int(threads))
         interpreter.allocate_tensors()
         for details in interpreter.get_input_details():
             interpreter.set_tensor(details["index"], numpy.zeros(details["shape"], numpy.int32))

@@ -35,6 +35,8 @@ def main(arguments=None):
     except BrokenPipeError:  # the reader has gone
         silence_output()
         return 141
+    except MemoryError:
+        return _fail("there is too little memory for this text")
     except OSError as error:  # a full disk behind standard output, a standard input that cannot be read
         silence_output()
         return _fail(f"{error.filename or 'standard input or output'}: {error.strerror or error}")

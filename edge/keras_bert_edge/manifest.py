@@ -157,6 +157,9 @@ def _are_signatures(value):
 
 
 def _wrong(path, name, expected, value):
-    shown = json.dumps(value)
+    try:
+        shown = json.dumps(value)
+    except RecursionError:  # what `loads` read may be too deep for `dumps`
+        shown = "something nested too deeply"
     shown = shown if len(shown) <= 80 else shown[:77] + "..."
     return EdgeError(f"config.json in {path}: {name} must be {expected}, not {shown}")

@@ -6,6 +6,10 @@ from .errors import EdgeError
 
 # Beside the weights that it packs, the runtime needs its libraries, activations and the tokenizer.
 RUNTIME_BYTES = 16 << 20
+# What tokenizing may take for each character of a long text (184 to 272 measured, the more the shorter its words), and
+# texts too short to ask the system for.
+TEXT_BYTES = 400
+SHORT_TEXT = 1 << 18
 
 # Where the kernel shows control groups, and which of them this process is in.
 CGROUP = "/sys/fs/cgroup"
@@ -30,7 +34,18 @@ def require_memory(path, model_size, workers):
 
     A runtime may pack a copy of all weights, so that each worker is counted with the size of the model.
     """
-    needed = workers * model_size + RUNTIME_BYTES
+    _require(workers * model_size + RUNTIME_BYTES, str(path))
+
+
+def require_memory_for_text(characters):
+    """EdgeError if there is clearly too little memory to tokenize a text of so many characters, of which a model reads
+    no more than its first few hundred tokens. The `tokenizers` package ends the process where memory runs out.
+    """
+    if characters > SHORT_TEXT:
+        _require(TEXT_BYTES * characters, f"a text of {characters:,} characters")
+
+
+def _require(needed, name):
     for what, available in (
         ("this machine has", _available_in_machine()),
         ("this process's limit leaves", _available_in_process()),
@@ -38,7 +53,7 @@ def require_memory(path, model_size, workers):
     ):
         if available is not None and available < needed:
             raise EdgeError(
-                f"{path} needs about {needed / 1e6:,.0f} MB of memory, and {what} {max(available, 0) / 1e6:,.0f} MB"
+                f"{name} needs about {needed / 1e6:,.0f} MB of memory, and {what} {max(available, 0) / 1e6:,.0f} MB"
             )
 
 

@@ -44,7 +44,8 @@ def open_interpreter(path, threads, content=None):
     distribution, interpreter_class = find_runtime()
     try:
         # model_path, where it can be: the runtime maps the file, so that processes share its pages.
-        source = {"model_path": os.fspath(path)} if content is None else {"model_content": content}
+        # As bytes: a name that is no UTF-8 is a name, too.
+        source = {"model_path": os.fsencode(path)} if content is None else {"model_content": content}
         return distribution, interpreter_class(**source, num_threads=threads)
     except (ValueError, RuntimeError) as error:
         raise unusable(path, distribution, error) from error

@@ -60,9 +60,11 @@ def build_index(model, texts):
     """Index of `texts`, embedded by `model`.
 
     Raises:
-      EdgeError: the model gives no embeddings, or there are no texts.
+      EdgeError: the model gives no embeddings, or there are no texts, or one string in place of a list.
     """
     _require_embeddings(model)
+    if isinstance(texts, str):
+        raise EdgeError("texts to search in must be a list of strings, not one string")
     texts = list(texts)
     if not texts:
         raise EdgeError("there are no texts to search in")
@@ -74,9 +76,11 @@ def search(model, index, query, top_k=5):
     """The texts of `index` most similar to the text `query`: list of Hit, best first.
 
     Raises:
-      EdgeError: the index was made by another model file.
+      EdgeError: the index was made by another model file, or the query is no string.
     """
     _require_embeddings(model)
+    if not isinstance(query, str):
+        raise EdgeError(f"a query must be a string, not {type(query).__name__}")
     if index.model != model.digest:
         raise EdgeError(f"the index was made by another model file than {model.path}: embed the texts again")
     return index.search(model(query).vector, top_k)

@@ -3,6 +3,7 @@
 import re
 
 from .errors import EdgeError
+from .memory import require_memory_for_text
 
 # Halves of UTF-16 pairs that Python strings can hold and UTF-8 cannot; replaced one for one, so that offsets stay true.
 LONE_SURROGATES = re.compile("[\ud800-\udfff]")
@@ -56,6 +57,7 @@ class TextTokenizer:
         return CutEncoding(encoding, 1 if pair is None else 2, self._longest)
 
     def _whole(self, text, pair, special_tokens):
+        require_memory_for_text(sum(len(value) for value in (text, pair) if isinstance(value, str)))
         try:
             return self.backend.encode(text, pair, add_special_tokens=special_tokens)
         except TypeError:

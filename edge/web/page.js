@@ -3,6 +3,13 @@ import { open } from "./runner.js";
 const $ = (id) => document.getElementById(id);
 const element = (name, className, text = "") => Object.assign(document.createElement(name), { className, textContent: text });
 
+// What the second field is for, by task; classifiers may do without.
+const PAIRED = {
+  question_answering: "Question",
+  sentence_embedding: "Compared with",
+  sequence_classification: "Second text, for pairs",
+};
+
 let answerer = null;
 let picked = 0; // files so far
 let latest = 0; // texts so far; answers to an older one come too late
@@ -27,8 +34,9 @@ async function pick(file) {
   const { task, recipe, labels } = answerer.config;
   const counted = labels.length ? `, ${labels.length} labels` : "";
   $("status").textContent = `${file.name}: ${task.replaceAll("_", " ")}, ${recipe}${counted}`;
-  $("question-row").hidden = !answerer.needsPair;
-  $("question-name").textContent = task === "sentence_embedding" ? "Compared with" : "Question";
+  $("question-row").hidden = !(task in PAIRED);
+  $("question-name").textContent = PAIRED[task] ?? "";
+  $("threshold-row").hidden = task !== "question_answering";
   $("text").disabled = false;
   await show();
 }
@@ -36,12 +44,16 @@ async function pick(file) {
 async function show() {
   const number = ++latest;
   const text = $("text").value;
-  if (!answerer || (answerer.needsPair && !$("question").value.trim())) return;
+  if (!answerer || (answerer.needsPair && !$("question").value.trim())) {
+    $("result").replaceChildren(); // nothing is asked: no older answer stays
+    $("latency").textContent = "";
+    return;
+  }
   const began = performance.now();
   let parts;
   let latency = "";
   try {
-    const result = answerer.needsPair ? await answerer.answer($("question").value, text) : await answerer.answer(text);
+    const result = await asked(text);
     latency = `${(performance.now() - began).toFixed(1)} ms`;
     if (number !== latest) return; // a newer text is on its way
     parts = shown(text, result);
@@ -53,6 +65,17 @@ async function show() {
   $("latency").textContent = latency;
 }
 
+function asked(text) {
+  const { task } = answerer.config;
+  const other = $("question").value;
+  const threshold = $("threshold").value;
+  if (task === "question_answering") {
+    return answerer.answer(other, text, { nullThreshold: threshold === "" ? null : Number(threshold) });
+  }
+  if (answerer.needsPair) return answerer.answer(other, text);
+  return answerer.answer(text, (task in PAIRED && other) || null);
+}
+
 function shown(text, result) {
   const parts = [];
   if (result.scores) parts.push(...labelled(result.scores));
@@ -60,7 +83,8 @@ function shown(text, result) {
   else if (result.fills) parts.push(...filled(result.fills));
   else parts.push(marked(text, result.entities ?? (result.answer ? [result] : [])));
   if (result.answer === "") parts.push(element("p", "nothing", "no answer in this text"));
-  if (result.truncated) parts.push(element("p", "nothing", "the text is longer than the model reads and was cut"));
+  const cut = answerer.config.task === "question_answering" ? "question" : "text";
+  if (result.truncated) parts.push(element("p", "nothing", `the ${cut} is longer than the model reads and was cut`));
   return parts;
 }
 
@@ -101,4 +125,4 @@ function marked(text, places) {
 }
 
 $("file").addEventListener("change", (event) => event.target.files[0] && pick(event.target.files[0]));
-for (const id of ["text", "question"]) $(id).addEventListener("input", show);
+for (const id of ["text", "question", "threshold"]) $(id).addEventListener("input", show);

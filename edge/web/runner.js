@@ -21,7 +21,10 @@ export async function open(bytes) {
   }
   // Before the model is compiled: it throws for what this page does not know.
   const answerer = new Answerer(config, new WordPiece(tokenizer), lengths.at(-1)[1], run);
-  runtime ??= loadLiteRt(WASM);
+  runtime ??= loadLiteRt(WASM).catch((error) => {
+    runtime = null; // the next file tries again
+    throw error;
+  });
   await runtime;
   const model = await loadAndCompile(bytes.slice(0, config.model_size), { accelerator: "wasm" });
 
@@ -65,9 +68,34 @@ export async function open(bytes) {
       const values = Float32Array.from(await tensor.data());
       const used = ROW_TASKS.includes(config.task) ? (values.length / length) * ids.length : values.length;
       outputs[name] = values.slice(0, used);
+      if (!outputs[name].every(Number.isFinite)) throw new Error(`the model gave an output ${name} that is not finite`);
     }
     return outputs;
   }
 
+  try {
+    await tryKnownAnswer(config.known_answer, lengths.at(-1)[1], run);
+  } catch (error) {
+    close();
+    throw error;
+  }
   return Object.assign(answerer, { close });
+}
+
+// Throws unless the runtime gives the outputs that the exporter wrote down for one text, as keras_bert_edge.engine does.
+async function tryKnownAnswer(known, longest, run) {
+  if (!known) return;
+  if (known.token_ids.length > longest) throw new Error("the file's known answer is not one of this model");
+  const outputs = await run({ ids: known.token_ids, segments: known.segment_ids });
+  let [squares, expected] = [0, 0];
+  for (const [name, values] of Object.entries(known.outputs)) {
+    for (const [at, value] of values.entries()) {
+      squares += ((outputs[name]?.[at] ?? NaN) - value) ** 2;
+      expected += value * value;
+    }
+  }
+  const error = Math.sqrt(squares / Math.max(expected, 1e-30));
+  if (!(error <= known.tolerance)) {
+    throw new Error(`LiteRT.js computes this file wrongly: its outputs for a known text are off by ${error.toPrecision(2)}`);
+  }
 }

@@ -100,7 +100,8 @@ export class Answerer {
   async ask(question, context, { longestAnswer = 30, nullThreshold = null } = {}) {
     const longest = Math.min(this.longest, LONGEST_WITH_QUESTION);
     const special = this.tokenizer.pair.filter((part) => part.special !== undefined).length;
-    const asked = this.tokenizer.tokens(question).map((token) => token.id).slice(0, (longest - special) >> 1);
+    const whole = this.tokenizer.tokens(question).map((token) => token.id);
+    const asked = whole.slice(0, (longest - special) >> 1);
     const tokens = this.tokenizer.tokens(context);
     const windows = makeWindows(this.tokenizer.pair, tokens.map((token) => token.id), asked, longest);
     const owner = widestContext(windows, tokens.length);
@@ -120,7 +121,8 @@ export class Answerer {
         }
       }
     }
-    const nothing = { answer: "", start: 0, end: 0, difference: best ? nullLogit - best.logit : null };
+    const truncated = asked.length < whole.length;
+    const nothing = { answer: "", start: 0, end: 0, difference: best ? nullLogit - best.logit : null, truncated };
     if (!best || (nullThreshold !== null && nothing.difference > nullThreshold)) return nothing;
     return { ...nothing, answer: context.slice(best.start, best.end), start: best.start, end: best.end };
   }

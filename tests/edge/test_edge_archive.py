@@ -1,10 +1,13 @@
 """No damaged or hostile file gets past the archive reader, and each is refused with an EdgeError and nothing else."""
 
+import functools
 import io
 import json
 import os
 import random
+import shutil
 import struct
+import sys
 import zipfile
 import zlib
 
@@ -83,6 +86,14 @@ def test_what_is_appended_or_spliced_is_refused(write_file):
 def test_damage_is_named(write_file, content, message):
     with pytest.raises(EdgeError, match=message):
         keras_bert_edge.load(write_file(content))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of files are text here")
+def test_a_name_that_is_no_utf_8_is_a_name(tmp_path):
+    path = os.fsdecode(os.fsencode(tmp_path) + b"/m\xff.tflite")
+    shutil.copy(FIXTURES / "lengths.tflite", path)
+    expected = keras_bert_edge.load(FIXTURES / "lengths.tflite")("a good film")
+    assert keras_bert_edge.load(path)("a good film").scores == expected.scores
 
 
 def test_what_is_no_file_is_named(tmp_path):
@@ -219,6 +230,7 @@ def with_config(changes):
         ({"format": "other"}, "was not exported by keras-bert"),
         ({"task": "translation"}, "task must be one of"),
         ({"task": None}, "task must be one of"),
+        ({"task": functools.reduce(lambda inner, _: [inner], range(900), [])}, "task must be one of"),
         ({"task": ["sequence_classification"]}, "task must be one of"),
         ({"task": "sequence_classification"}, "problem_type must be one of"),
         ({"labels": []}, "labels must be at least one label"),

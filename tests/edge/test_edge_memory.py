@@ -1,6 +1,9 @@
 """What the system tells of memory: control groups by the files that the kernel documents, and none left on opening."""
 
 import pathlib
+import subprocess
+import sys
+import textwrap
 
 import keras_bert_edge
 import keras_bert_edge.memory as memory
@@ -111,3 +114,31 @@ def test_memory_that_runs_out_at_the_first_list_leaves_the_model_for_one_text(mo
     monkeypatch.setattr(runtime, "find_runtime", lambda: ("a runtime", OutOfMemory))
     assert model(items) == expected
     assert model.engine.batch_size is None
+
+
+def test_a_text_that_memory_has_no_room_for_is_refused(monkeypatch):
+    """Before the tokenizer takes it, which would end the process."""
+    model = keras_bert_edge.load(FIXTURES / "single.tflite")
+    text = "film " * 60_000
+    whole = model(text)
+    monkeypatch.setattr(memory, "_available_in_process", lambda: memory.TEXT_BYTES * len(text) - 1)
+    with pytest.raises(EdgeError, match=r"a text of 300,000 characters needs about 120 MB"):
+        model(text)
+    assert model("film " * 1000).label == whole.label
+
+
+def test_tokenizing_takes_no_more_than_is_asked_for():
+    """The peak of a process of its own, over that of a short text."""
+    code = """
+    import sys, keras_bert_edge
+    model = keras_bert_edge.load(sys.argv[1])
+    peak = lambda: next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM:"))
+    before = peak()
+    model("film a, " * (int(sys.argv[2]) // 8))
+    print(1024 * (peak() - before) / int(sys.argv[2]))
+    """
+    if not pathlib.Path("/proc/self/status").exists():
+        pytest.skip("this system does not tell a process's peak")
+    arguments = [sys.executable, "-c", textwrap.dedent(code), str(FIXTURES / "single.tflite"), "2000000"]
+    done = subprocess.run(arguments, capture_output=True, text=True, check=True, timeout=120)
+    assert float(done.stdout) < memory.TEXT_BYTES

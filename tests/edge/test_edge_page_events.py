@@ -5,10 +5,11 @@ page, its reader of files and its tokenizer are the real ones.
 """
 
 import hashlib
+import json
 
 import pytest
 from page_in_node import WEB, needs_node, node
-from tflite_file import FIXTURES
+from tflite_file import FIXTURES, split, write
 
 pytestmark = [needs_node, pytest.mark.skipif(not WEB.exists(), reason="the page is not here")]
 
@@ -16,7 +17,7 @@ BROWSER = """
 import { register } from "node:module";
 globalThis.fake = { models: [], tensors: 0, run: async () => {} };
 const litert = `
-  export const loadLiteRt = async () => {};
+  export const loadLiteRt = async () => { if (fake.offline) throw new Error("no network"); };
   export class Tensor {
     constructor(values) { this.values = values; fake.tensors++; }
     async data() { return this.values; }
@@ -63,7 +64,7 @@ const pick = (name, arrayBuffer) => $("file").listeners.change({ target: { files
 const type = (text) => { $("text").value = text; return $("text").listeners.input(); };
 const print = (value) => console.log(JSON.stringify(value));
 """
-FILES = {name: str(FIXTURES / f"{name}.tflite") for name in ("lengths", "masked_lengths", "pair")}
+FILES = {name: str(FIXTURES / f"{name}.tflite") for name in ("lengths", "masked_lengths", "embedding_lengths", "pair")}
 
 
 def page(script):
@@ -142,6 +143,84 @@ def test_a_run_that_fails_leaves_no_older_answer_standing():
     assert "negative" in answered
     assert (failed, latency, tensors) == ("error: out of memory", "", 0)
     assert again == answered
+
+
+def test_the_runtime_is_asked_for_again_after_it_failed():
+    failed, status = page("""
+    fake.offline = true;
+    pick("lengths", async () => read(data.lengths));
+    await opened();
+    const failed = $("status").textContent;
+    fake.offline = false;
+    pick("lengths", async () => read(data.lengths));
+    await opened();
+    print([failed, $("status").textContent]);
+    """)
+    assert failed == "error: no network"
+    assert status.startswith("lengths: sequence classification")
+
+
+def test_a_classifier_reads_a_second_text():
+    segments, alone, hidden = page("""
+    const seen = [];
+    fake.run = async (inputs) => { seen.push(Array.from(inputs.segment_ids.values)); };
+    pick("lengths", async () => read(data.lengths));
+    await opened();
+    $("question").value = "a dog";
+    await type("a film");
+    $("question").value = "";
+    await type("a film");
+    print([...seen.slice(-2), [$("question-row").hidden, $("threshold-row").hidden]]);
+    """)
+    assert segments == [0, 0, 0, 0, 1, 1, 1, 0]
+    assert alone == [0] * 8
+    assert hidden == [False, True]
+
+
+def test_no_answer_stays_when_the_question_goes():
+    similarity, gone, latency = page("""
+    fake.outputs = (length, Tensor) => ({ embedding: new Tensor([3, 4]) });
+    pick("embedding", async () => read(data.embedding_lengths));
+    await opened();
+    $("question").value = "a dog";
+    await type("a cat");
+    const similarity = $("result").shown;
+    $("question").value = "";
+    await type("a cat");
+    print([similarity, $("result").shown, $("latency").textContent]);
+    """)
+    assert similarity.endswith("1.0000")
+    assert (gone, latency) == ("", "")
+
+
+def test_outputs_that_are_no_numbers_are_no_answer():
+    shown = page("""
+    fake.outputs = (length, Tensor) => ({ logits: new Tensor([3, NaN, 2]) });
+    pick("lengths", async () => read(data.lengths));
+    await opened();
+    await type("a film");
+    print($("result").shown);
+    """)
+    assert shown == "error: the model gave an output logits that is not finite"
+
+
+@pytest.mark.parametrize(("value", "message"), [(3.0, ""), (2.7, "computes this file wrongly")])
+def test_a_runtime_that_computes_a_file_wrongly_is_noticed(tmp_path, value, message):
+    """By the answer that the file carries; the runtime here gives 3, 1, 2 to any text."""
+    model, members = split((FIXTURES / "lengths.tflite").read_bytes())
+    known = {"token_ids": [1, 2, 3], "segment_ids": [0, 0, 0], "outputs": {"logits": [value, 1, 2]}, "tolerance": 0.01}
+    config = {**json.loads(members["config.json"]), "known_answer": known}
+    path = tmp_path / "known.tflite"
+    path.write_bytes(write(model, {**members, "config.json": json.dumps(config).encode()}))
+    script = """
+    pick("known", async () => read(data.known));
+    await opened();
+    print([$("status").textContent, fake.models.map((model) => model.deleted)]);
+    """
+    status, deleted = node(BROWSER + script, {"known": str(path)})
+    assert status.startswith("error:") == bool(message)
+    assert message in status
+    assert deleted == [int(bool(message))]
 
 
 def test_files_open_where_the_browser_keeps_its_digests():

@@ -58,6 +58,10 @@ def test_misuse_is_named(open_model, index_file):
         search(open_model("pair"), index, "a")
     with pytest.raises(EdgeError, match="no texts"):
         build_index(model, [])
+    with pytest.raises(EdgeError, match="not one string"):
+        build_index(model, "a cat")
+    with pytest.raises(EdgeError, match="a query must be a string, not list"):
+        search(model, index, ["a cat"])
     index.model = "0" * 64
     with pytest.raises(EdgeError, match="made by another model file"):
         search(model, index, "a")
