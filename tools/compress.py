@@ -21,7 +21,9 @@ example:
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import pathlib
+import shlex
 import shutil
 import sys
 from typing import Any
@@ -30,7 +32,7 @@ from keras_bert.errors import KerasBertError
 from keras_bert.files import atomic_path, atomic_write_text
 
 from . import options as shared
-from .compression.job import TASKS, open_job, require
+from .compression.job import TASKS, check_apart, open_job, require
 from .compression.measure import edge_runner
 from .compression.picture import draw, figure_class
 from .compression.plans import Plan, plans_for
@@ -70,6 +72,7 @@ def run(options: argparse.Namespace) -> int:
     for extra in (figure_class, edge_runner):
         extra()  # one that is missing shall show before hours of training
     output, checkpoint = pathlib.Path(options.output), shared.checkpoint_path(options.model)
+    check_apart(output, options.model)
     saved = saved_adapter(checkpoint, options).name
     require(options.task in (None, saved), f"{checkpoint} was saved for {saved}, not for {options.task}")
     opened = open_job(options.model, options)
@@ -85,7 +88,8 @@ def run(options: argparse.Namespace) -> int:
     met_on_test = meets(on_test[rows.index(winner)], conditions, on_test[0]) if on_test else None
     with atomic_path(output / "model.tflite") as temporary:
         shutil.copyfile(winner["file"], temporary)
-    atomic_write_text(output / "commands.sh", "\n".join(["set -e", *work.commands]) + "\n")
+    kept = shlex.join(["cp", winner["file"], str(output / "model.tflite")])
+    atomic_write_text(output / "commands.sh", "\n".join(["set -e", *work.commands, kept]) + "\n")
     report = {
         "model": str(options.model),
         "task": opened.task.name,
@@ -118,6 +122,9 @@ def _carry_out(plans: list[Plan], work: Work, rows: list[dict[str, Any]], enough
     """
     failed: dict[str, str] = {}
     for plan in plans:
+        if len(plan.stages) > 1 and plan.stages[0].name == "vocabulary" and work.has_failed(plan.stages[0]):
+            # A corpus whose characters alone are more than the tokens asked for can still lose layers.
+            plan = dataclasses.replace(plan, stages=plan.stages[1:])
         try:
             rows.append(work.row(plan))
         except KerasBertError as error:

@@ -101,7 +101,12 @@ def _check(options: argparse.Namespace) -> None:
         if options.method == "movement":
             require(options.pattern == "unstructured", "--method movement knows the pattern unstructured alone")
             require(options.epochs > 0, "--method movement needs training: expected --epochs above 0")
-    if options.vocabulary is not None:
+    else:
+        asked = (options.pattern, options.method) != ("unstructured", "magnitude")
+        require(not asked, "--pattern and --method go with --sparsity")
+    if options.vocabulary is None:
+        require(not options.corpus, "--corpus goes with --vocabulary")
+    else:
         require(options.train or options.corpus, "--vocabulary needs texts: expected --train, --corpus or both")
 
 

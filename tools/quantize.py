@@ -125,7 +125,13 @@ def _check(options: argparse.Namespace, output: pathlib.Path) -> None:
         require(options.train, "--qat trains on labelled data: expected --train FILE")
         require(options.epochs > 0, f"--epochs: expected a number above 0, got {options.epochs}")
         losses_from(options)
-        check_apart(_trained_path(options, output), options.model)
+        trained = _trained_path(options, output)
+        check_apart(trained, options.model)
+        require(
+            options.checkpoint or not (trained / "config.json").exists() or has_quantization(trained),
+            f"{trained}, where the trained model would go, holds another one: name a folder with --checkpoint",
+        )
+    require(options.qat or not options.checkpoint, "--checkpoint is of --qat")
     require(
         not RECIPES[options.recipe].needs_texts or options.calibration or options.train,
         f"{options.recipe} is calibrated on texts such as the model will read: expected --calibration FILE",
@@ -212,18 +218,21 @@ def _convert(
         "sha256": digest,
         "verification": dataclasses.asdict(checked),
         "error": whole.error,
-        "agreement": whole.agreement(),
+        "agreement": errors.agreement(whole),
         "layers": [dataclasses.asdict(each) for each in table],
     }
 
 
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{share:.1%}"
+
+
 def _show(values: dict[str, Any]) -> None:
     rows = [
-        [each["name"], each["kind"], f"{each['weights']:.4f}", f"{each['error']:.4f}", f"{each['agreement']:.1%}"]
+        [each["name"], each["kind"], f"{each['weights']:.4f}", f"{each['error']:.4f}", _percent(each["agreement"])]
         for each in values["layers"][:_WORST]
     ]
-    agreement = "-" if values["agreement"] is None else f"{values['agreement']:.1%}"
-    rows.append(["all together", values["recipe"], "", f"{values['error']:.4f}", agreement])
+    rows.append(["all together", values["recipe"], "", f"{values['error']:.4f}", _percent(values["agreement"])])
     print_table(
         f"{values['output']}: {values['file_size'] / 1e6:.2f} MB, {values['recipe']}; what each tensor alone loses, the"
         f" worst {min(_WORST, len(values['layers']))} of {len(values['layers'])}",

@@ -153,6 +153,9 @@ def test_corpus_of_another_language(classifier, tmp_path, capsys):
         (("prune", "--sparsity", 0.6, "--pattern", "2:4", "TRAIN"), "2:4 is 0.5"),
         (("prune", "--vocabulary", 8, "TRAIN"), "too small"),
         (("prune", "--vocabulary", 8, "--epochs", 0), "needs texts"),
+        (("prune", "--layers", 2, "--pattern", "2:4", "TRAIN"), "--pattern and --method go with --sparsity"),
+        (("prune", "--layers", 2, "--method", "movement", "TRAIN"), "--pattern and --method go with --sparsity"),
+        (("prune", "--layers", 2, "--corpus", "a.txt", "TRAIN"), "--corpus goes with --vocabulary"),
         (("distill", "--layers", 9, "TRAIN"), "1 to 3"),
         (("distill", "--layers", 2, "--soft", 0, "--hard", 0, "TRAIN"), "weights of the losses"),
         (("distill", "--layers", 2, "--hidden", -1, "TRAIN"), "--hidden: expected a weight of 0 or more, got -1.0"),
@@ -196,6 +199,7 @@ def test_refused(options, message, classifier, sentiment, tmp_path, capsys):
         ("distill", "MODEL", "--student", "STUDENT", "-o", "STUDENT"),
         ("quantize", "MODEL", "--recipe", "static_int8", "--qat", "-o", "MODEL.tflite"),
         ("quantize", "MODEL", "--recipe", "int4", "--qat", "-o", "STUDENT.tflite", "--checkpoint", "MODEL"),
+        ("compress", "MODEL", "--target", "size<1KB", "-o", "MODEL"),
     ],
 )
 def test_no_model_is_written_over_its_source(command, classifier, encoder, sentiment, tmp_path, capsys):
@@ -207,6 +211,16 @@ def test_no_model_is_written_over_its_source(command, classifier, encoder, senti
     assert run(*named, "--train", sentiment, *FAST) == 2
     assert "is the model itself" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_training_for_a_file_writes_over_no_other_model(classifier, encoder, sentiment, tmp_path, capsys):
+    """The folder of its name beside the file may be somebody's: a teacher's, say."""
+    shutil.copytree(encoder, tmp_path / "out")
+    before = (tmp_path / "out" / "config.json").read_bytes()
+    command = ("quantize", classifier, "--recipe", "int4", "--qat", "--train", sentiment, "-o", tmp_path / "out.tflite")
+    assert run(*command, *FAST) == 2
+    assert "name a folder with --checkpoint" in capsys.readouterr().err
+    assert (tmp_path / "out" / "config.json").read_bytes() == before
 
 
 @pytest.mark.parametrize("job", ["distill", "prune"])

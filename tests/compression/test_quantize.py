@@ -17,7 +17,7 @@ DATA = pathlib.Path(__file__).parents[1] / "data"
 
 
 @pytest.fixture(scope="module")
-def classifier(tmp_path_factory):
+def untrained(tmp_path_factory):
     labels = ["neg", "pos"]
     return save_random(
         tmp_path_factory.mktemp("classifier"),
@@ -45,9 +45,9 @@ def write_close_calls(path, checkpoint):
     return path
 
 
-def test_int4_file_and_table(classifier, sentiment, tmp_path, capsys):
+def test_int4_file_and_table(untrained, sentiment, tmp_path, capsys):
     out = tmp_path / "small.tflite"
-    assert run("quantize", classifier, "-o", out, "--recipe", "int4", "--calibration", sentiment) == 0
+    assert run("quantize", untrained, "-o", out, "--recipe", "int4", "--calibration", sentiment) == 0
     report = json.loads((tmp_path / "small.report.json").read_text())
     assert (report["recipe"], report["calibration"]["texts"]) == ("int4", 60)
     errors = {each["name"]: each for each in report["layers"]}
@@ -59,18 +59,18 @@ def test_int4_file_and_table(classifier, sentiment, tmp_path, capsys):
     shown = capsys.readouterr().out
     assert "all together" in shown
     assert report["layers"][0]["name"] in shown
-    model = kb.SequenceClassifier.from_pretrained(classifier)
+    model = kb.SequenceClassifier.from_pretrained(untrained)
     expected = probabilities(predict_logits(model, read_labelled_texts(sentiment).texts))
     got = chances(out, sentiment)
     assert np.abs(got - expected).mean() < 0.05
     assert np.corrcoef(got[:, 0], expected[:, 0])[0, 1] > 0.95
 
 
-def test_mixed_keeps_what_the_budget_asks_for(classifier, sentiment, tmp_path):
+def test_mixed_keeps_what_the_budget_asks_for(untrained, sentiment, tmp_path):
     reports, budget = [], 0.5
     for name in ("wide", "narrow"):
         out = tmp_path / f"{name}.tflite"
-        command = ("quantize", classifier, "-o", out, "--recipe", "mixed", "--calibration", sentiment)
+        command = ("quantize", untrained, "-o", out, "--recipe", "mixed", "--calibration", sentiment)
         assert run(*command, "--budget", budget) == 0
         reports.append(json.loads(out.with_suffix(".report.json").read_text()))
         assert reports[-1]["error"] <= budget
@@ -127,10 +127,10 @@ def test_tagging_and_answering(task, tmp_path):
         assert json.loads(out.with_suffix(".report.json").read_text())["task"] == task
 
 
-def test_texts_in_another_language_are_told(classifier, tmp_path, capsys):
+def test_texts_in_another_language_are_told(untrained, tmp_path, capsys):
     texts = tmp_path / "texts.txt"
     texts.write_text("\n".join(["ο καιρός είναι καλός", "a good film"] * 8), encoding="utf-8")
-    assert run("quantize", classifier, "-o", tmp_path / "m.tflite", "--recipe", "int4", "--calibration", texts) == 0
+    assert run("quantize", untrained, "-o", tmp_path / "m.tflite", "--recipe", "int4", "--calibration", texts) == 0
     unknown = json.loads((tmp_path / "m.report.json").read_text())["calibration"]["unknown"]
     assert unknown == pytest.approx(4 / 11)  # of [CLS] and [SEP] twice, four unknown words and three known ones
     assert f"warning: {unknown:.1%} of the tokens" in capsys.readouterr().err
@@ -148,6 +148,20 @@ def test_a_model_without_data_files_is_calibrated_on_texts(sentiment, tmp_path, 
     assert json.loads((tmp_path / "m.report.json").read_text())["calibration"]["texts"] == 61  # its header is one
 
 
+def test_where_nothing_is_chosen_nothing_is_said_to_agree(tmp_path, capsys):
+    model = save_random(
+        tmp_path / "model",
+        lambda encoder, t: kb.SequenceClassifier(encoder, ["value"], problem_type="regression", tokenizer=t),
+    )
+    out = tmp_path / "m.tflite"
+    texts = tmp_path / "texts.txt"
+    texts.write_text("a good film\nit was dull\na very sad film\n")
+    assert run("quantize", model, "-o", out, "--recipe", "dynamic_int8", "--calibration", texts) == 0
+    report = json.loads((tmp_path / "m.report.json").read_text())
+    assert {report["agreement"], *(each["agreement"] for each in report["layers"])} == {None}
+    assert "100.0%" not in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -159,12 +173,13 @@ def test_a_model_without_data_files_is_calibrated_on_texts(sentiment, tmp_path, 
         (("--recipe", "mixed", "--calibration", "TRAIN", "--budget", "1e-9"), "a budget of 1e-09 cannot be kept"),
         (("--recipe", "int4", "--qat", "--train", "TRAIN", "--soft", "-1"), "--soft: expected a weight of 0 or more"),
         (("--recipe", "float16", "-o", "model.bin"), "expected one that ends in .tflite"),
+        (("--recipe", "float16", "--checkpoint", "somewhere"), "--checkpoint is of --qat"),
     ],
 )
-def test_refused(classifier, sentiment, tmp_path, capsys, options, message):
+def test_refused(untrained, sentiment, tmp_path, capsys, options, message):
     (tmp_path / "empty.txt").write_text("\n \n", encoding="utf-8")
     named = {"EMPTY": tmp_path / "empty.txt", "TRAIN": sentiment}
     out = ("-o", tmp_path / "out" / "model.tflite")
-    assert run("quantize", classifier, *out, *(named.get(option, option) for option in options)) == 2
+    assert run("quantize", untrained, *out, *(named.get(option, option) for option in options)) == 2
     assert message in capsys.readouterr().err
     assert not list((tmp_path / "out").glob("*")) if (tmp_path / "out").exists() else True

@@ -27,7 +27,7 @@ from .soft_labels import SoftLabels, cached_logits, distillation_dataset, teache
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """As for `keras-bert finetune`."""
+    """As the options of `keras-bert finetune` of the same names, with one learning rate for all widths."""
 
     epochs: int = 3
     batch_size: int = 32

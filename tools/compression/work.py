@@ -13,7 +13,6 @@ from typing import Any
 from keras_bert.errors import KerasBertError
 
 from ..tasks import given
-from ..tflite.recipes import RECIPES
 from .job import Job
 from .measure import measure_file
 from .plans import Plan, Stage
@@ -69,6 +68,10 @@ class Work:
             "seconds": round(seconds, 1),
         }
 
+    def has_failed(self, stage: Stage) -> bool:
+        """Whether this stage, as the first of a plan, was carried out in vain."""
+        return isinstance(self._done.get(self.output / "stages" / stage.name), KerasBertError)
+
     def _stage(self, stage: Stage, before: pathlib.Path, folder: pathlib.Path) -> float:
         """Carry a stage out, once for all plans that begin alike; seconds that it took."""
         if folder not in self._done:
@@ -83,9 +86,10 @@ class Work:
 
     def _write(self, folder: pathlib.Path, recipe: str, path: pathlib.Path) -> float:
         """Write the file by `recipe`; seconds that it took."""
-        if not RECIPES[recipe].needs_texts:
+        if recipe in ("float32", "float16"):  # which have nothing to calibrate
             return self._run("export", str(folder), "--recipe", recipe, out=path)
         command = [str(folder), "--recipe", recipe, "--train", str(self.options.train), *self._reading()]
+        command += ["--seed", str(self.options.seed)]
         return self._run("quantize", *command, out=path)
 
     def _training(self) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -61,6 +62,11 @@ class Comparison:
         equal, margins = np.concatenate(self._equal), np.concatenate(self._margins)
         clear = margins > clear_by * np.sqrt(self._reference_squares / self._count)
         return float(equal[clear].mean()) if clear.any() else None
+
+
+def chooses(model: Any) -> bool:
+    """Whether a model's outputs choose something: the values of a regression and vectors do not."""
+    return model.task != "sentence_embedding" and getattr(model, "problem_type", None) != "regression"
 
 
 def _alternatives(output: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_bert.errors import ExportError
 
-from .comparison import Comparison
+from .comparison import Comparison, chooses
 from .convert import write_model
 from .layout import Layout
 from .prepare import TABLES, Prepared
@@ -28,14 +28,15 @@ class LayerError:
     Attributes:
         name: of the matrix or table. kind: how it is stored.
         weights: rms(stored - float) / rms(float) of the tensor itself.
-        error: rms of the outputs' difference over their rms. agreement: share of choices that stay.
+        error: rms of the outputs' difference over their rms. agreement: share of choices that stay;
+            None where nothing is chosen.
     """
 
     name: str
     kind: str
     weights: float
     error: float
-    agreement: float
+    agreement: float | None
 
 
 class LayerErrors:
@@ -58,6 +59,10 @@ class LayerErrors:
             comparison.add(expected, got, features["token_ids"].shape[1])
         return comparison
 
+    def agreement(self, comparison: Comparison) -> float | None:
+        """Share of choices that stay; None of a regression's values or of vectors, which choose nothing."""
+        return comparison.agreement() if chooses(self.model) else None
+
     def table(self, advance: Callable[[int], None] = lambda steps: None) -> list[LayerError]:
         """The loss of each tensor alone, the worst first; `advance` is called with 1 after each."""
         found = []
@@ -71,7 +76,7 @@ class LayerErrors:
                 kind = "static int8" if static else _kind(matrix)
                 exact = original / stored.grids.input_scale if static else original
                 lost = _relative(_floats(matrix) - exact, exact)
-                found.append(LayerError(name, kind, lost, comparison.error, comparison.agreement() or 0.0))
+                found.append(LayerError(name, kind, lost, comparison.error, self.agreement(comparison)))
             advance(1)
         return sorted(found, key=lambda each: -each.error)
 

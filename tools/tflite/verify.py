@@ -17,7 +17,7 @@ from keras import ops
 from keras_bert.errors import ExportError
 from keras_bert.models.quantization import dense_layers, quantizers
 
-from .comparison import Comparison
+from .comparison import Comparison, chooses
 from .layout import BATCH_SIGNATURE, Layout
 from .recipes import Recipe
 from .runtime import Session
@@ -191,7 +191,7 @@ def _judged(comparison: Comparison, recipe: Recipe, model: Any) -> float | None:
             f"the exported model's outputs are off by {comparison.error:.2g} of their size, more than the"
             f" {recipe.tolerance:g} that {recipe.name} allows"
         )
-    if model.task == "sentence_embedding" or getattr(model, "problem_type", None) == "regression":
+    if not chooses(model):
         return None
     # Close calls, which rounding may tip, count in the agreement reported but are not held against the file.
     clear = comparison.agreement(clear_by=recipe.tolerance)
