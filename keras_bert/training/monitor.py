@@ -41,6 +41,9 @@ class Monitor:
 class Records(Monitor):
     """Writes `metrics.jsonl` and, where asked, TensorBoard scalars; passes everything on to another monitor.
 
+    A run that goes on begins its TensorBoard anew with the records that are left, because the steps after its last
+    checkpoint are taken, and told, again.
+
     What cannot be written, for want of room perhaps, is a KerasBertError.
     """
 
@@ -50,7 +53,11 @@ class Records(Monitor):
         self.folder = work_dir.path / "tensorboard"
         if tensorboard and write:
             with _named_write_errors(self.folder):
+                for old in self.folder.glob("events.out.tfevents.*"):
+                    old.unlink()
                 self.writer = tf.summary.create_file_writer(str(self.folder))
+            for kept in work_dir.read_metrics():
+                self._scalars(kept.pop("kind"), kept)
 
     def begin(self, step: int, steps: int) -> None:
         self.listener.begin(step, steps)
@@ -82,6 +89,9 @@ class Records(Monitor):
         if not self.write:
             return
         self.work_dir.append_metrics({"kind": kind, **record})
+        self._scalars(kind, record)
+
+    def _scalars(self, kind: str, record: Mapping[str, Any]) -> None:
         if self.writer is not None:
             with _named_write_errors(self.folder), self.writer.as_default(step=record["step"]):
                 for name, value in record.items():

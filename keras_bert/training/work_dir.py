@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import pathlib
@@ -128,20 +129,20 @@ class WorkDir:
 
     # === metrics.jsonl ===
 
+    def read_metrics(self) -> list[dict[str, Any]]:
+        """The records so far."""
+        file = self.path / METRICS_FILE
+        records = []
+        for line in file.read_text(encoding="utf-8").splitlines() if file.exists() else ():
+            with contextlib.suppress(ValueError):  # the last line of a killed process
+                records.append(json.loads(line))
+        return records
+
     def rewind_metrics(self, step: int) -> None:
         """Drop the records after `step`: a run that goes on from there writes them again."""
-        file = self.path / METRICS_FILE
-        if not file.exists():
-            return
-        kept = []
-        for line in file.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except ValueError:  # the last line of a killed process
-                continue
-            if record["step"] <= step:
-                kept.append(line + "\n")
-        atomic_write_text(file, "".join(kept))
+        kept = [json.dumps(record) + "\n" for record in self.read_metrics() if record["step"] <= step]
+        if (self.path / METRICS_FILE).exists():
+            atomic_write_text(self.path / METRICS_FILE, "".join(kept))
 
     def append_metrics(self, record: Mapping[str, Any]) -> None:
         """Add one record, a line of JSON.

@@ -14,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tiny_shards import write_shards
 
 from keras_bert.training.loop import train
+from keras_bert.training.monitor import Monitor
 from keras_bert.training.objectives import SUMS
 from keras_bert.training.run import prepare
 from keras_bert.training.run_config import RunConfig
@@ -67,6 +68,7 @@ def make(folder, name, **training):
     values = tomllib.loads(CONFIG)
     values["data"]["folder"] = str(folder / "data")
     values["examples"]["pack"] = training.pop("pack")
+    values["checkpoint"]["every"] = training.pop("checkpoint", 1000)
     values["training"].update(steps=STEPS, **training)
     return prepare(RunConfig.from_dict(values), folder / name, make_distribution("one_device"))
 
@@ -96,6 +98,24 @@ def test_tensorboard_reads_every_record(packed):
     assert [row["learning_rate"] for row in found] == pytest.approx([1e-3 * (1 - i / STEPS) for i in range(STEPS)])
     rows = next(packed.data.dataset(batch_size=4).as_numpy_iterator())
     assert found[0]["tokens"] == rows["padding_mask"].sum()
+
+
+def test_tensorboard_has_every_step_once_after_a_cut(packed, folder):
+    """The third step is told, then the power fails: the run goes on after the second, its last checkpoint."""
+
+    class Cut(Monitor):
+        def trained(self, record):
+            if record["step"] == 3:
+                raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        train(make(folder, "cut", pack=True, checkpoint=2), listener=Cut())
+    assert [row["step"] for row in records(folder / "cut")] == [1, 2, 3]
+    train(make(folder, "cut", pack=True, checkpoint=2))
+    events = EventAccumulator(str(folder / "cut" / "tensorboard"), size_guidance={"tensors": 0}).Reload()
+    series = [(event.step, float(tf.make_ndarray(event.tensor_proto))) for event in events.Tensors("train/loss")]
+    expected = [(row["step"], pytest.approx(row["loss"])) for row in records(packed.work_dir.path)]
+    assert series == expected
 
 
 def test_a_rematerialised_run_has_the_losses_of_the_plain_one(packed, folder):
