@@ -4,8 +4,9 @@ Each contestant is a process of its own that keeps its compiled step; they take 
 the same moods of the machine. A step is forward, backward and AdamW on one batch: BERT's shape, all rows full, a fixed
 number of masked tokens a row. KerasHub's `BertMaskedLM` runs `train_on_batch` with jit_compile=True, its fastest
 setting; `transformers`' `BertForMaskedLM` runs eagerly and scores every position, as it does for its users. "our matrix
-products" is the time of the products of our own step alone, each of the shapes that occur and its two gradients,
-compiled by XLA, as often as they occur: the floor of this step on this machine in this precision.
+products" is the time of the products of our own step alone, each of the shapes that occur and its two gradients, as
+often as they occur, by XLA or without it, whichever is quicker for the shape: the floor of this step on this machine in
+this precision.
 
 Needs benchmarks/requirements.txt and, for PyTorch, benchmarks/requirements-reference.txt.
 
@@ -73,7 +74,8 @@ def masked_language_step(arguments: argparse.Namespace, vocabulary: int, *, pack
         pooler=False,
     )
     network = pretraining_network(kb.MaskedLanguageModel(kb.Encoder(config)), packed=packed)
-    return PretrainingStep(network, AdamW(1e-4), make_distribution("one_device"))
+    jit_compile = not getattr(arguments, "no_jit", False)
+    return PretrainingStep(network, AdamW(1e-4), make_distribution("one_device"), jit_compile=jit_compile)
 
 
 def our_step(arguments: argparse.Namespace, batch: dict[str, np.ndarray]) -> Step:
@@ -171,7 +173,6 @@ def product_step(arguments: argparse.Namespace, batch: dict[str, np.ndarray]) ->
     for count, batched, m, k, n in products:
         left, right, gradient = of_shape(batched, m, k), of_shape(batched, k, n), of_shape(batched, m, n)
 
-        @tf.function(jit_compile=True, autograph=False)
         def run(left: Any, right: Any, gradient: Any) -> Any:
             return (
                 tf.matmul(left, right),
@@ -179,7 +180,9 @@ def product_step(arguments: argparse.Namespace, batch: dict[str, np.ndarray]) ->
                 tf.matmul(left, gradient, transpose_a=True),
             )
 
-        steps.append((count, run, (left, right, gradient)))
+        inputs = (left, right, gradient)
+        ways = [tf.function(run, jit_compile=compiled, autograph=False) for compiled in (True, False)]
+        steps.append((count, min(ways, key=lambda way: seconds_of(way, inputs)), inputs))
 
     def step() -> None:
         for count, run, inputs in steps:
@@ -187,6 +190,16 @@ def product_step(arguments: argparse.Namespace, batch: dict[str, np.ndarray]) ->
                 run(*inputs)
 
     return step
+
+
+def seconds_of(function: Callable[..., Any], inputs: tuple[Any, ...], calls: int = 5) -> float:
+    """The median of a few calls, the first ones, which compile, left out."""
+    found = []
+    for _ in range(calls + 2):
+        began = time.perf_counter()
+        function(*inputs)
+        found.append(time.perf_counter() - began)
+    return statistics.median(found[2:])
 
 
 CONTESTANTS: dict[str, Callable[[argparse.Namespace, dict[str, np.ndarray]], Step]] = {
@@ -219,6 +232,7 @@ def main() -> None:
     parser.add_argument("--masked", type=int, default=20)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
+    parser.add_argument("--no-jit", action="store_true", help="our step without XLA, which has no AMX for bfloat16")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch; TensorFlow takes every core")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path, help="write the figures here")
