@@ -71,7 +71,7 @@ def adamw(
     weight_decay: float = 0.01,
     clip_norm: float | None = 1.0,
     average: float = 0.0,
-) -> FusedAdamW:
+) -> keras.optimizers.AdamW:
     """AdamW with linear warmup and decay; LayerNorm and biases do not decay (BERT paper, appendix A.2).
 
     Args:
@@ -83,7 +83,9 @@ def adamw(
             (Polyak averaging); `fit` ends with it, `keras.callbacks.SwapEMAWeights` shows it after each epoch. 0: none.
     """
     schedule = WarmupLinearDecay(learning_rate, round(steps * warmup), steps)
-    optimizer = FusedAdamW(
+    # Keras's own is one call for all variables on PyTorch, and fused by XLA on JAX.
+    kind = FusedAdamW if keras.backend.backend() == "tensorflow" else keras.optimizers.AdamW
+    optimizer = kind(
         schedule,
         weight_decay=weight_decay,
         beta_2=0.999,
