@@ -8,6 +8,7 @@ start and memory are the runtime's.
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -34,7 +35,7 @@ def open_litert(path: str, threads: int) -> Callable[[int], Call]:
     """A .tflite file: its signature of dynamic length, resized, or the smallest of its fixed lengths that fits."""
     from ai_edge_litert.interpreter import Interpreter
 
-    interpreter = Interpreter(model_path=path, num_threads=threads)
+    interpreter = Interpreter(model_path=os.fsencode(path), num_threads=threads)
     details = interpreter.get_input_details()
     return (_any_length if all(-1 in one["shape_signature"] for one in details) else _fixed_lengths)(interpreter)
 

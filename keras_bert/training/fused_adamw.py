@@ -57,9 +57,10 @@ class FusedAdamW(keras.optimizers.AdamW):
         if not self.use_ema:
             return
         for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
-            # The first step takes the variable itself.
-            share = ops.where(self.iterations == 0, 1.0, 1 - self.ema_momentum)
-            self._subtract(average, ops.cast(share, average.dtype), average - variable)
+            if average is not None:
+                # The first step takes the variable itself.
+                share = ops.where(self.iterations == 0, 1.0, 1 - self.ema_momentum)
+                self._subtract(average, ops.cast(share, average.dtype), average - variable)
 
     def _subtract(self, variable: Any, factor: Any, value: Any) -> None:
         """`variable -= factor * value`, in one pass where there is a kernel for it."""

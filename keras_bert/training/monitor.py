@@ -90,6 +90,9 @@ class Records(Monitor):
             return
         self.work_dir.append_metrics({"kind": kind, **record})
         self._scalars(kind, record)
+        if self.writer is not None:
+            with _named_write_errors(self.folder):
+                self.writer.flush()
 
     def _scalars(self, kind: str, record: Mapping[str, Any]) -> None:
         if self.writer is not None:
@@ -97,7 +100,6 @@ class Records(Monitor):
                 for name, value in record.items():
                     if name != "step":
                         tf.summary.scalar(f"{kind}/{name}", value)
-                self.writer.flush()
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ class Session:
     """
 
     def __init__(self, model: str | os.PathLike[str] | bytes, threads: int = 1) -> None:
-        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": os.fspath(model)}
+        source = {"model_content": model} if isinstance(model, bytes) else {"model_path": os.fsencode(model)}
         with quiet_imports():  # the first interpreter of a process announces its delegate
             self._interpreter = Interpreter(**source, num_threads=threads)
             self._interpreter.allocate_tensors()
