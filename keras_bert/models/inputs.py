@@ -39,9 +39,15 @@ def complete_inputs(config: EncoderConfig, inputs: Any) -> Any:
     ids = inputs["token_ids"]
     _check_shape(ids, config)
     _check_values("token_ids", ids, config.vocab_size, "the vocabulary")
-    if config.uses_segments:
-        _check_values("segment_ids", inputs.setdefault("segment_ids", _like(ids, ops.zeros_like)), config.num_segments)
-    inputs.setdefault("padding_mask", _like(ids, lambda x: ops.cast(ops.not_equal(x, config.pad_token_id), "int32")))
+    # What is filled in is NumPy where the ids are, so that `fit` and `predict` can slice all inputs alike.
+    host = isinstance(ids, np.ndarray)
+    if "segment_ids" in inputs:
+        _check_values("segment_ids", inputs["segment_ids"], config.num_segments)
+    elif config.uses_segments:
+        inputs["segment_ids"] = np.zeros_like(ids) if host else ops.zeros_like(ids)
+    if "padding_mask" not in inputs:
+        seen = ids != config.pad_token_id
+        inputs["padding_mask"] = seen.astype("int32") if host else ops.cast(seen, "int32")
     for name, value in inputs.items():
         if isinstance(value, np.ndarray) and isinstance(ids, np.ndarray) and value.shape != ids.shape:
             raise InputError(f"{name} has shape {value.shape}, expected {ids.shape}, the shape of token_ids")
@@ -68,12 +74,6 @@ def _check_shape(ids: Any, config: EncoderConfig) -> None:
         raise InputError("token_ids is empty: a text has at least one token")
     if length is not None and length > config.max_positions:
         raise InputError(f"{length} tokens are too long: this model has {config.max_positions} positions")
-
-
-def _like(ids: Any, function: Any) -> Any:
-    """`function(ids)`, in NumPy where the ids are (so that `fit` and `predict` can slice all inputs alike)."""
-    result = function(ids)
-    return ops.convert_to_numpy(result) if isinstance(ids, np.ndarray) else result
 
 
 def _check_values(name: str, values: Any, rows: int, table: str = "the segment table") -> None:

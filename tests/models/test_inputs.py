@@ -126,3 +126,13 @@ def test_ids_in_tensors_and_datasets_are_checked(family, name, value, rows, enco
     for use in uses:
         with pytest.raises(tf.errors.InvalidArgumentError, match=named):
             use()
+
+
+@pytest.mark.tensorflow_only
+def test_arrays_in_a_function_of_tensorflow(encoders):
+    import tensorflow as tf
+
+    inputs = {"token_ids": features(TINY["bert"])["token_ids"]}
+    traced = tf.function(lambda: encoders["bert"](inputs)["sequence_output"])
+    expected = keras.ops.convert_to_numpy(encoders["bert"](inputs)["sequence_output"])
+    np.testing.assert_allclose(traced(), expected, atol=1e-5)
