@@ -37,9 +37,10 @@ def answer_list(items, alone, task, engine):
     def answer(indices):
         size = together()
         if size is None:
-            answers = (alone(items[index]) for index in indices)
+            answers = (_naming(index, alone, items[index]) for index in indices)
         else:
-            answers = _answer_together([items[index] for index in indices], task, engine, size)
+            encodings = [_naming(index, lambda item: task.encode(*as_pair(item)), items[index]) for index in indices]
+            answers = _answer_together(encodings, task, engine, size)
         for index, result in zip(indices, answers):
             results[index] = result
 
@@ -71,10 +72,17 @@ def as_pair(item):
     return item
 
 
-def _answer_together(items, task, engine, size):
-    encodings = [task.encode(*as_pair(item)) for item in items]
+def _naming(index, function, item):
+    """`function(item)`, with the item's place in the list in front of its error."""
+    try:
+        return function(item)
+    except EdgeError as error:
+        raise EdgeError(f"item {index} of the list: {error}") from error
+
+
+def _answer_together(encodings, task, engine, size):
     rows = [engine.row(encoding) for encoding in encodings]
-    answers = [None] * len(items)
+    answers = [None] * len(encodings)
     for group in group_by_length([len(ids) for ids, _ in rows], size):
         outputs = engine.run_batch([rows[k] for k in group]) if len(group) == size else [engine.run(*rows[group[0]])]
         for k, output in zip(group, outputs):
