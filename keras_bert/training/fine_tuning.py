@@ -9,9 +9,7 @@ from keras import ops
 
 from ..errors import ConfigError
 from .fused_adamw import FusedAdamW
-from .schedules import WarmupLinearDecay
-
-NOT_DECAYED = ("bias", "gamma", "beta")
+from .schedules import make_adamw
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -103,16 +101,7 @@ def fine_tuning_optimizer(
     if layer_decay < 1 or unfreeze:
         after = round(steps * unfreeze / (len(model.encoder.schedule) + 1))
         rates = layer_rates(model, layer_decay=layer_decay, unfreeze_after=after)
-    optimizer = LayerwiseAdamW(
-        WarmupLinearDecay(learning_rate, round(steps * warmup), steps),
-        rates=rates,
-        weight_decay=weight_decay,
-        beta_2=0.999,
-        epsilon=1e-6,
-        global_clipnorm=clip_norm,
-        use_ema=average > 0,
-        ema_momentum=1 - 1 / max(average * steps, 1),
-        gradient_accumulation_steps=accumulate if accumulate > 1 else None,
+    accumulation = {"gradient_accumulation_steps": accumulate} if accumulate > 1 else {}
+    return make_adamw(
+        LayerwiseAdamW, learning_rate, steps, warmup, weight_decay, clip_norm, average, rates=rates, **accumulation
     )
-    optimizer.exclude_from_weight_decay(var_names=list(NOT_DECAYED))
-    return optimizer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -9,6 +10,7 @@ from keras import ops
 
 from ..errors import ConfigError
 from .fused_adamw import FusedAdamW
+from .optimizers import EXCLUDED
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -82,17 +84,31 @@ def adamw(
         average: keep an exponential moving average of the weights beside them, over about this share of the steps
             (Polyak averaging); `fit` ends with it, `keras.callbacks.SwapEMAWeights` shows it after each epoch. 0: none.
     """
-    schedule = WarmupLinearDecay(learning_rate, round(steps * warmup), steps)
     # Keras's own is one call for all variables on PyTorch, and fused by XLA on JAX.
     kind = FusedAdamW if keras.backend.backend() == "tensorflow" else keras.optimizers.AdamW
+    return make_adamw(kind, learning_rate, steps, warmup, weight_decay, clip_norm, average)
+
+
+def make_adamw(
+    kind: Callable[..., keras.optimizers.AdamW],
+    learning_rate: float,
+    steps: int,
+    warmup: float,
+    weight_decay: float,
+    clip_norm: float | None,
+    average: float,
+    **others: Any,
+) -> keras.optimizers.AdamW:
+    """An optimizer of that kind with the arguments of `adamw`, and `others` of its own."""
     optimizer = kind(
-        schedule,
+        WarmupLinearDecay(learning_rate, round(steps * warmup), steps),
         weight_decay=weight_decay,
         beta_2=0.999,
         epsilon=1e-6,
         global_clipnorm=clip_norm,
         use_ema=average > 0,
         ema_momentum=1 - 1 / max(average * steps, 1),
+        **others,
     )
-    optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    optimizer.exclude_from_weight_decay(var_names=list(EXCLUDED))
     return optimizer

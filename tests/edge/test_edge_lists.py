@@ -182,7 +182,7 @@ def test_files_without_a_model_for_lists_go_on_working(tmp_path):
 @pytest.mark.parametrize("name", ["classification", "entities"])
 def test_an_item_that_is_no_text_is_named_by_its_place(name, workers):
     model = keras_bert_edge.load(FOLDER / f"{name}.tflite", workers=workers)
-    with pytest.raises(EdgeError, match="^item 2 of the list: "):
+    with pytest.raises(EdgeError, match=r"^item 2 of the list: "):
         model(["a", "a long text", 7, "b"])
-    with pytest.raises(EdgeError, match="^item 1 of the list: a pair is a tuple of two strings, not of 3"):
+    with pytest.raises(EdgeError, match=r"^item 1 of the list: a pair is a tuple of two strings, not of 3"):
         model(["a", ("a", "b", "c")])
