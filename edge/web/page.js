@@ -73,7 +73,7 @@ function asked(text) {
     return answerer.answer(other, text, { nullThreshold: threshold === "" ? null : Number(threshold) });
   }
   if (answerer.needsPair) return answerer.answer(other, text);
-  return answerer.answer(text, (task in PAIRED && other) || null);
+  return answerer.answer(text, task in PAIRED && other.trim() ? other : null);
 }
 
 function shown(text, result) {

@@ -13,6 +13,7 @@ from typing import Any
 from keras_bert.errors import KerasBertError
 
 from ..tasks import given
+from ..tflite.recipes import RECIPES
 from .job import Job
 from .measure import measure_file
 from .plans import Plan, Stage
@@ -86,7 +87,8 @@ class Work:
 
     def _write(self, folder: pathlib.Path, recipe: str, path: pathlib.Path) -> float:
         """Write the file by `recipe`; seconds that it took."""
-        if recipe in ("float32", "float16"):  # which have nothing to calibrate
+        kind = RECIPES[recipe]
+        if not (kind.calibrated or kind.needs_texts):
             return self._run("export", str(folder), "--recipe", recipe, out=path)
         command = [str(folder), "--recipe", recipe, "--train", str(self.options.train), *self._reading()]
         command += ["--seed", str(self.options.seed)]
