@@ -78,7 +78,7 @@ def run(options: argparse.Namespace) -> int:
     if options.patience and not options.dev and not options.hold_out:
         raise KerasBertError("--patience counts from the best epoch: pass --dev, or a --hold-out above 0")
     data = _read(task, options)
-    options.epochs = options.epochs or task.schedule(len(data.labels)).epochs
+    options.epochs = options.epochs or task.schedule(data.train, len(data.labels)).epochs
     for part in _parts(data).values():
         task.check(part, data.labels, options)
     runs = (

@@ -13,7 +13,6 @@ import pytest
 from command import run
 from harness import values
 from keras_bert_tools.finetuning import training
-from keras_bert_tools.tasks import ADAPTERS
 
 import keras_bert as kb
 from keras_bert.checkpoints.card import MARK
@@ -285,17 +284,3 @@ def test_long_texts(checkpoint, tmp_path, capsys):
     assert capsys.readouterr().out.startswith("pos")
     assert run("export", tmp_path / "out", "-o", tmp_path / "m.tflite") == 2
     assert "reads documents by windows" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("task", "labels", "width", "epochs", "rate"),
-    [
-        ("sequence_classification", 2, 768, 3, 5e-5),
-        ("sequence_classification", 77, 768, 6, 1e-4),
-        ("token_classification", 9, 384, 5, 2e-4),
-        ("question_answering", 0, 384, 3, 1e-4),
-    ],
-)
-def test_epochs_and_rate_by_default_are_those_of_the_documentation(task, labels, width, epochs, rate):
-    schedule = ADAPTERS[task].schedule(labels)
-    assert (schedule.epochs, schedule.rate_at(width)) == (epochs, pytest.approx(rate))

@@ -14,7 +14,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     """Epochs, optimizer, loss and everything else that shapes the training."""
     group = parser.add_argument_group("training")
     group.add_argument(
-        "--epochs", type=shared.positive(int), help="default: 3; 5 for entities; 6 for more than 20 labels"
+        "--epochs",
+        type=shared.positive(int),
+        help="default: 3; 5 for pairs to classify and for entities; 6 for more than 20 labels",
     )
     group.add_argument("--batch-size", type=shared.positive(int), default=32)
     group.add_argument(

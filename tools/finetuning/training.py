@@ -86,7 +86,7 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
     keras.utils.set_random_seed(seed)
     with _devices(options):
         model, max_length = open_model(task, data.model_arguments, options)
-        schedule = task.schedule(len(data.labels))
+        schedule = task.schedule(data.train, len(data.labels))
         options.learning_rate = options.learning_rate or schedule.rate_at(model.config.hidden_size)
         examples = task.training_examples(model, data.train, max_length, options)
         steps = options.epochs * examples.num_batches(options.batch_size)

@@ -118,8 +118,8 @@ class TaskAdapter(abc.ABC):
         """Options of this task's training alone, each None or False unless given."""
         return
 
-    def schedule(self, num_labels: int) -> Schedule:
-        """The defaults of `--epochs` and `--learning-rate`."""
+    def schedule(self, train: Any, num_labels: int) -> Schedule:
+        """The defaults of `--epochs` and `--learning-rate` for training data with so many labels."""
         return Schedule()
 
     @property

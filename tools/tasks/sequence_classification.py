@@ -68,8 +68,10 @@ class SequenceClassification(TaskAdapter):
         "max_windows",
     )
 
-    def schedule(self, num_labels: int) -> Schedule:
-        return Schedule() if num_labels <= FEW_LABELS else Schedule(epochs=6, rate=1e-4)
+    def schedule(self, train: LabelledTexts, num_labels: int) -> Schedule:
+        if num_labels > FEW_LABELS:
+            return Schedule(epochs=6, rate=1e-4)
+        return Schedule() if train.pairs is None else Schedule(epochs=5)
 
     def add_reading_options(self, group: Any) -> None:
         group.add_argument("--regression", action="store_true", help="labels are numbers to predict, not classes")

@@ -27,7 +27,7 @@ class TokenClassification(TaskAdapter):
     unit = "sentences"
     option_names = ("scheme", "token_column", "tag_column")
 
-    def schedule(self, num_labels: int) -> Schedule:
+    def schedule(self, train: Any, num_labels: int) -> Schedule:
         return Schedule(epochs=5, rate=1e-4)
 
     def add_reading_options(self, group: Any) -> None:
