@@ -78,7 +78,9 @@ def run(options: argparse.Namespace) -> int:
     if options.patience and not options.dev and not options.hold_out:
         raise KerasBertError("--patience counts from the best epoch: pass --dev, or a --hold-out above 0")
     data = _read(task, options)
-    options.epochs = options.epochs or task.schedule(data.train, len(data.labels)).epochs
+    schedule = task.schedule(data.train, len(data.labels))
+    options.epochs = options.epochs or schedule.epochs
+    options.dropout = schedule.dropout if options.dropout is None else options.dropout
     for part in _parts(data).values():
         task.check(part, data.labels, options)
     runs = (

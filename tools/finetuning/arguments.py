@@ -51,7 +51,9 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         "--patience", type=shared.positive(int), metavar="N", help="stop after N epochs worse than the best"
     )
     group.add_argument(
-        "--dropout", type=share(), help="of hidden states and attention (default: as the checkpoint was trained)"
+        "--dropout",
+        type=share(),
+        help="of hidden states and attention (default: as the checkpoint was trained; 0 for questions)",
     )
     group.add_argument("--label-smoothing", type=share(), default=0.0)
     group.add_argument(

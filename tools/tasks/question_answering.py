@@ -13,7 +13,7 @@ from keras_bert.errors import DataError
 from keras_bert.prediction import QuestionAnsweringResult, answer_questions
 
 from .. import options as shared
-from .base import MOST_SHOWN, Answered, Evaluation, TaskAdapter, TrainingExamples, show_problems, split_by
+from .base import MOST_SHOWN, Answered, Evaluation, Schedule, TaskAdapter, TrainingExamples, show_problems, split_by
 
 
 class QuestionAnswering(TaskAdapter):
@@ -44,6 +44,10 @@ class QuestionAnswering(TaskAdapter):
         group.add_argument(
             "--n-best", type=shared.positive(int), metavar="N", help="of question_answering: answers in --json (20)"
         )
+
+    def schedule(self, train: Questions, num_labels: int) -> Schedule:
+        # Few epochs over long texts end before they overfit: dropout then only slows them down.
+        return Schedule(dropout=0.0)
 
     def split(self, data: Questions, fraction: float, options: argparse.Namespace) -> tuple[Questions, Questions]:
         """Hold out contexts with all their questions: they must not be seen in training."""
