@@ -95,7 +95,7 @@ def main() -> None:
         speeds = latencies(options, options.work_dir / name / "speed.json", first)
         for row in rows:
             row["ms"] = speeds[row["name"]]
-        means = compared(rows)
+        means = compared(rows, SETS[name].metric)
         show(name, SETS[name].metric, rows, means)
         results[name] = {"rows": rows, "means": means}
     facts = machine_facts(["tensorflow", "keras", "tensorflow-model-optimization", "ai-edge-litert"])
@@ -181,10 +181,9 @@ def latencies(options: argparse.Namespace, report: pathlib.Path, rows: list[dict
     }
 
 
-def compared(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def compared(rows: list[dict[str, Any]], metric: str) -> dict[str, dict[str, float]]:
     """Means over the seeds of each row, held against what it came from: checkpoints against the teacher in int8, files
     against it in float32."""
-    metric = next(key for key in ("accuracy", "f1") if key in rows[0])
     mean = {
         name: {
             key: statistics.mean(row[key] for row in rows if row["name"] == name)
@@ -197,7 +196,7 @@ def compared(rows: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
         base = INT8 if name in JOBS else FLOAT
         values["score"] = values[metric]
         values["MB"] = values["size"] / 1e6
-        values["share"] = values[metric] / mean[base][metric]
+        values["share"] = values[metric] / mean[base][metric] if mean[base][metric] else float("nan")
         values["points lost"] = 100 * (mean[base][metric] - values[metric])
         values["speed"] = ms[base][1] / ms[name][1]
         values["quicker than float32"] = mean[FLOAT]["latency"] / values["latency"]
