@@ -66,16 +66,12 @@ def processes(path: Path) -> dict[str, float]:
             raise SystemExit(f"error: a fresh process could not run {path}")
         return process
 
-    def largest(process: subprocess.Popen) -> float:
-        lines = Path(f"/proc/{process.pid}/status").read_text().splitlines()
-        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) * 1024 / MEGABYTE
+    def told(process: subprocess.Popen, file: str, name: str) -> float:
+        lines = Path(f"/proc/{process.pid}/{file}").read_text().splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith(f"{name}:")) * 1024 / MEGABYTE
 
     def proportional(*running: subprocess.Popen) -> float:
-        total = 0
-        for process in running:
-            lines = Path(f"/proc/{process.pid}/smaps_rollup").read_text().splitlines()
-            total += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-        return total * 1024 / MEGABYTE
+        return sum(told(process, "smaps_rollup", "Pss") for process in running)
 
     bare = [start("-"), start("-")]
     bare_one_of_two = proportional(*bare) / 2
@@ -83,7 +79,7 @@ def processes(path: Path) -> dict[str, float]:
     with_one = proportional(*bare, first)
     second = start(str(path))
     with_two = proportional(*bare, first, second)
-    peak = largest(first) - largest(bare[0])
+    peak = told(first, "status", "VmHWM") - told(bare[0], "status", "VmHWM")
     for process in (*bare, first, second):
         process.communicate("")
     one = with_one - 3 * bare_one_of_two

@@ -13,8 +13,8 @@ from .fake_quantization import FakeQuantizer, QuantizationSpec
 def add_bias(x: Any, bias: Any) -> Any:
     """`[..., n]` plus `[n]`, with a gradient of the bias that is summed in float32.
 
-    `x + bias` is TensorFlow's BiasAdd in Keras, whose gradient is summed in 16 bits on a CPU where those are the dtype:
-    over a batch of some thousand tokens it is off by a tenth to the whole of itself. `bias + x` is its Add.
+    `ops.add(x, bias)` is TensorFlow's BiasAdd, whose gradient a CPU sums in 16 bits where those are the dtype: over a
+    batch of some thousand tokens it is off by a tenth to the whole of itself. `ops.add(bias, x)` is its Add.
     """
     return ops.add(x, bias) if keras.backend.standardize_dtype(x.dtype) == "float32" else ops.add(bias, x)
 
