@@ -98,13 +98,13 @@ def probabilities(network):
 
 def entities(vocab):
     table = tiny_model.entity_table(vocab)
-    return lambda ids: {"logits": tf.gather(table, ids)[None]}
+    return lambda ids, mask=None: {"logits": tf.gather(table, ids)[None]}
 
 
 def answers(vocab, with_segments):
     starts, ends = np.ascontiguousarray(tiny_model.answer_table(vocab).T)
 
-    def network(ids, segments=None):
+    def network(ids, segments=None, mask=None):
         # Places named in the question are no answers; without segments every place counts.
         bonus = tf.zeros_like(ids, tf.float32)
         if with_segments:
@@ -259,6 +259,8 @@ def main():
     fixed = {"lengths": lengths, "max_length": 16}
     save("embedding_lengths.tflite", embedding(vocab_size), words, "sentence_embedding", **fixed)
     save("masked_lengths.tflite", masked(vocab_size), words, "masked_lm", **fixed)
+    save("entities_lengths.tflite", entities(words.get_vocab()), words, **tags, **fixed)
+    save("answers_lengths.tflite", answers(words.get_vocab(), True), words, "question_answering", both, **fixed)
 
 
 if __name__ == "__main__":

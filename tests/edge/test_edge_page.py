@@ -221,6 +221,8 @@ def test_the_page_answers_in_a_browser(tmp_path, open_model):
     pairs = [["a good film", "a dull film"], ["john", "john"]]
     cases += [{"file": "embedding_lengths.tflite", "texts": pairs}]
     cases += [{"file": "masked_lengths.tflite", "texts": ["a [MASK] cat [MASK]", "no mask"]}]
+    cases += [{"file": "entities_lengths.tflite", "texts": list(TEXTS)}]
+    cases += [{"file": "answers_lengths.tflite", "texts": [["where was it?", text] for text in TEXTS]}]
     for path in WEB.iterdir():
         (tmp_path / path.name).symlink_to(path.resolve())
     for case in cases:
@@ -241,7 +243,7 @@ def test_the_page_answers_in_a_browser(tmp_path, open_model):
     results = json.loads(shown)
     assert isinstance(results, list), results
     assert "export the file with --lengths" in results[2]["status"]
-    assert [len(result["shown"]) for result in results] == [3, 3, 0, 2, 2]
+    assert [len(result["shown"]) for result in results] == [3, 3, 0, 2, 2, 4, 4]
     for case, result in zip(cases[:2], results):
         model = open_model(case["file"].partition(".")[0])
         for text, shown in zip(texts, result["shown"]):
@@ -259,6 +261,14 @@ def test_the_page_answers_in_a_browser(tmp_path, open_model):
     assert [label for label, _ in filled["bars"]] == [fill.text for fill in expected]
     np.testing.assert_allclose([float(score) for _, score in filled["bars"]], [f.score for f in expected], atol=1.1e-4)
     assert (unfilled["bars"], unfilled["notes"]) == ([], ["write [MASK] where a word is missing"])
+    for text, shown in zip(TEXTS, results[5]["shown"]):
+        expected = open_model("entities_lengths")(text).entities
+        assert shown["marks"] == [text[entity.start : entity.end] + entity.label for entity in expected]
+    for text, shown in zip(TEXTS, results[6]["shown"]):
+        answer = open_model("answers_lengths")("where was it?", text).answer
+        assert shown["marks"] == ([answer] if answer else [])
+        assert shown["notes"] == ([] if answer else ["no answer in this text"])
+    assert [len(results[place]["shown"][0]["marks"]) for place in (5, 6)] == [4, 1]
 
 
 class QuietHandler(http.server.SimpleHTTPRequestHandler):
