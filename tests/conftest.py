@@ -7,6 +7,8 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 # XLA spends most of its time in LLVM on making fast code, which tiny models have no use for.
 os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+# Two processes share the cores (tox.ini): with threads of their own for every operation they wait for one another.
+os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import pytest
 

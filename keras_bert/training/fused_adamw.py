@@ -1,4 +1,4 @@
-"""AdamW of Keras with one kernel a variable on TensorFlow."""
+"""AdamW of Keras with an average of the weights that forgets the start, and one kernel a variable on TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,8 +9,30 @@ from keras import ops
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
-class FusedAdamW(keras.optimizers.AdamW):
-    """`keras.optimizers.AdamW` in which a variable, its moments and its average change in few passes on TensorFlow.
+class AveragedAdamW(keras.optimizers.AdamW):
+    """`keras.optimizers.AdamW` whose average of the weights (`use_ema`) spans half of the steps so far at most.
+
+    With Keras's the first weights, those of a new head above all, weigh for as long as `ema_momentum` says. Here the
+    n-th step counts n times as much as the first (polynomial decay, Shamir and Zhang 2013, section 4) until
+    `ema_momentum` spans fewer steps than that.
+    """
+
+    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
+        if not self.use_ema:
+            return
+        share = ops.maximum(1 - self.ema_momentum, 2 / (ops.cast(self.iterations, "float32") + 2))
+        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
+            if average is not None:
+                self._subtract(average, ops.cast(share, average.dtype), average - variable)
+
+    def _subtract(self, variable: Any, factor: Any, value: Any) -> None:
+        """`variable -= factor * value`."""
+        self.assign_sub(variable, factor * value)
+
+
+@keras.saving.register_keras_serializable(package="keras_bert")
+class FusedAdamW(AveragedAdamW):
+    """`AveragedAdamW` in which a variable, its moments and its average change in few passes on TensorFlow.
 
     Keras writes a step as some twenty operations that each read and write all weights: a fifth of a small model's
     training step on a CPU, and on a GPU as many kernel launches a variable. TensorFlow's own kernels compute the same
@@ -53,19 +75,10 @@ class FusedAdamW(keras.optimizers.AdamW):
     def _apply_weight_decay(self, variables: Any) -> None:
         """Nothing: `update_step` does it."""
 
-    def _update_model_variables_moving_average(self, trainable_variables: Any) -> None:
-        if not self.use_ema:
-            return
-        for variable, average in zip(trainable_variables, self._model_variables_moving_average, strict=True):
-            if average is not None:
-                # The first step takes the variable itself.
-                share = ops.where(self.iterations == 0, 1.0, 1 - self.ema_momentum)
-                self._subtract(average, ops.cast(share, average.dtype), average - variable)
-
     def _subtract(self, variable: Any, factor: Any, value: Any) -> None:
-        """`variable -= factor * value`, in one pass where there is a kernel for it."""
+        """In one pass where there is a kernel for it."""
         if not _on_tensorflow():
-            self.assign_sub(variable, factor * value)
+            super()._subtract(variable, factor, value)
             return
         import tensorflow as tf
 

@@ -9,7 +9,7 @@ import keras
 from keras import ops
 
 from ..errors import ConfigError
-from .fused_adamw import FusedAdamW
+from .fused_adamw import AveragedAdamW, FusedAdamW
 from .optimizers import EXCLUDED
 
 
@@ -81,11 +81,12 @@ def adamw(
         steps: optimizer steps of the whole training: epochs times batches.
         warmup: share of the steps that the learning rate rises.
         clip_norm: largest norm of all gradients together; None does not clip.
-        average: keep an exponential moving average of the weights beside them, over about this share of the steps
-            (Polyak averaging); `fit` ends with it, `keras.callbacks.SwapEMAWeights` shows it after each epoch. 0: none.
+        average: keep a moving average of the weights beside them, over about this share of the steps (Polyak averaging,
+            see `AveragedAdamW`); `fit` ends with it, `keras.callbacks.SwapEMAWeights` shows it after each epoch. 0:
+            none.
     """
     # Keras's own is one call for all variables on PyTorch, and fused by XLA on JAX.
-    kind = FusedAdamW if keras.backend.backend() == "tensorflow" else keras.optimizers.AdamW
+    kind = FusedAdamW if keras.backend.backend() == "tensorflow" else AveragedAdamW
     return make_adamw(kind, learning_rate, steps, warmup, weight_decay, clip_norm, average)
 
 

@@ -8,6 +8,7 @@ from harness import TINY, features, values
 import keras_bert as kb
 from keras_bert.errors import ConfigError
 from keras_bert.training import LayerwiseAdamW, layer_rates
+from keras_bert.training.fused_adamw import AveragedAdamW, FusedAdamW
 
 BETAS, EPSILON = (0.9, 0.999), 1e-6
 
@@ -45,6 +46,29 @@ def test_every_variable_at_its_own_rate(compiled):
     expected = [[0.05] * 4, [0, 0, 0.025, 0.025], [0.1] * 4]
     for i, (variable, start) in enumerate(zip(variables, starts, strict=True)):
         np.testing.assert_allclose(values(variable), adamw(start, gradients[:, i], expected[i], 0.05), atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", [AveragedAdamW, FusedAdamW])
+@pytest.mark.parametrize("compiled", [False, True], ids=["eager", "graph"])
+def test_the_average_forgets_the_start(kind, compiled):
+    """The n-th value counts n times up to a window of ten steps, from then on each as in Polyak's average."""
+    import tensorflow as tf
+
+    generator = np.random.default_rng(1)
+    variable = keras.Variable(generator.normal(size=3).astype("float32"), name="v")
+    optimizer = kind(0.1, use_ema=True, ema_momentum=0.9)
+    optimizer.build([variable])
+    apply = tf.function(lambda gradient: optimizer.apply([gradient])) if compiled else lambda g: optimizer.apply([g])
+    seen = []
+    for gradient in generator.normal(size=(25, 3)).astype("float32"):
+        apply(tf.constant(gradient))
+        seen.append(values(variable).astype("float64"))
+    weights = np.arange(1.0, 20)
+    expected = weights @ np.array(seen[:19]) / weights.sum()
+    for value in seen[19:]:
+        expected = 0.9 * expected + 0.1 * value
+    optimizer.finalize_variable_values([variable])
+    np.testing.assert_allclose(values(variable), expected, atol=1e-5)
 
 
 def test_moments_of_rows_that_a_batch_has_not_decay():

@@ -57,19 +57,21 @@ class Schedule:
     """How a task is fine-tuned where nothing else is asked for.
 
     Attributes:
-        rate: peak of the learning rate for a network of width 768. Wider networks want smaller steps, in inverse
-            proportion: BERT base is fine-tuned at 2e-5 to 5e-5, BERT tiny (width 128) at 1e-4 to 3e-4
-            (google-research/bert, README).
+        rate: peak of the learning rate for a network of width 768. Wider networks want smaller steps: BERT base is
+            fine-tuned at 2e-5 to 5e-5, large at 1e-5 to 3e-5, tiny (width 128) at 1e-4 to 3e-4 (google-research/bert,
+            README).
+        average: share of the steps that weights are averaged over.
         dropout: of hidden states and attention; None: as the checkpoint was trained.
     """
 
     epochs: int = 3
     rate: float = 5e-5
+    average: float = 0.1
     dropout: float | None = None
 
     def rate_at(self, width: int) -> float:
-        """The peak of the learning rate for a network of that width."""
-        return self.rate * 768 / width
+        """The peak of the learning rate for a network of that width: falls with its square, up to ten times `rate`."""
+        return self.rate * min((768 / width) ** 2, 10)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +123,8 @@ class TaskAdapter(abc.ABC):
         return
 
     def schedule(self, train: Any, num_labels: int) -> Schedule:
-        """The defaults of `--epochs`, `--learning-rate` and `--dropout` for training data with so many labels."""
+        """The defaults of `--epochs`, `--learning-rate`, `--average` and `--dropout` for training data with so many
+        labels."""
         return Schedule()
 
     @property
