@@ -17,8 +17,9 @@ def read_test(task: TaskAdapter, path: pathlib.Path) -> Any:
     return task.read(str(path), argparse.Namespace(**dict.fromkeys((*task.option_names, "strict"))))
 
 
-def encoder_bytes(path: pathlib.Path) -> int:
-    """Bytes of a file's model without the tables that are looked up, their scales included."""
+def model_bytes(path: pathlib.Path) -> dict[str, int]:
+    """Bytes of a file's model: `vocabulary`, its largest table that is looked up, without scales; `encoder`, all but
+    such tables, their scales included."""
     with zipfile.ZipFile(path) as archive:
         size = json.loads(archive.read("config.json"))["model_size"]
     model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes()[:size], 0))
@@ -28,4 +29,5 @@ def encoder_bytes(path: pathlib.Path) -> int:
         for operator in graph.operators
         if model.operatorCodes[operator.opcodeIndex].builtinCode == schema.BuiltinOperator.EMBEDDING_LOOKUP
     }
-    return int(size - sum(len(model.buffers[buffer].data) for buffer in looked_up))
+    tables = [len(model.buffers[buffer].data) for buffer in looked_up]
+    return {"vocabulary": max(tables), "encoder": int(size - sum(tables))}
