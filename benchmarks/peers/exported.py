@@ -26,18 +26,28 @@ def vocabulary(size: int) -> list[str]:
 
 
 def build(shape_name: str, directory: Path, vocab: Path | None = None) -> None:
-    """Write `ours_float32.tflite` and `ours_dynamic_int8.tflite` into `directory`, replacing older ones.
-
-    Args:
-        vocab: a vocab.txt of the preset's size; without it, single characters.
-
-    Raises:
-        RuntimeError: the export command failed; it has printed why.
-    """
+    """`build_preset` of a shape's preset, into `ours_float32.tflite` and `ours_dynamic_int8.tflite`."""
     config = kb.PRESETS[PRESET_OF_SHAPE[shape_name]]
     shape = SHAPES[shape_name]
     if (config.hidden_size, config.num_layers) != (shape.hidden_size, shape.num_layers):
         raise RuntimeError(f"the preset {PRESET_OF_SHAPE[shape_name]} is not of the shape {shape_name}")
+    build_preset(PRESET_OF_SHAPE[shape_name], directory, "ours", vocab)
+
+
+def build_preset(preset: str, directory: Path, name: str, vocab: Path | None = None) -> int:
+    """Write `<name>_float32.tflite` and `<name>_dynamic_int8.tflite` of a two-label classifier into `directory`,
+    replacing older ones.
+
+    Args:
+        vocab: a vocab.txt of the preset's size; without it, single characters.
+
+    Returns:
+        Parameters of its encoder.
+
+    Raises:
+        RuntimeError: the export command failed; it has printed why.
+    """
+    config = kb.PRESETS[preset]
     keras.utils.set_random_seed(0)
     with tempfile.TemporaryDirectory() as folder:
         vocab_dir, checkpoint = Path(folder) / "vocabulary", Path(folder) / "checkpoint"
@@ -47,8 +57,10 @@ def build(shape_name: str, directory: Path, vocab: Path | None = None) -> None:
         else:
             shutil.copy(vocab, vocab_dir / "vocab.txt")
         tokenizer = kb.Tokenizer.from_pretrained(vocab_dir)
-        kb.SequenceClassifier(kb.Encoder(config), labels=2, tokenizer=tokenizer).save_pretrained(checkpoint)
+        model = kb.SequenceClassifier(kb.Encoder(config), labels=2, tokenizer=tokenizer)
+        model.save_pretrained(checkpoint)
         for recipe in RECIPES:
-            target = directory / f"ours_{recipe}.tflite"
+            target = directory / f"{name}_{recipe}.tflite"
             if keras_bert_command(["export", str(checkpoint), "-o", str(target), "--recipe", recipe]):
                 raise RuntimeError(f"keras-bert export failed for {recipe}")
+    return model.encoder.count_params()
