@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import pathlib
+from collections.abc import Sequence
 
 import numpy as np
 import safetensors
@@ -19,6 +20,7 @@ from ..files import atomic_write_bytes
 from .token_documents import TokenDocuments
 
 _DTYPES = {"U16": np.uint16, "I32": np.int32}
+_DOCUMENT_ARRAYS = ("token_ids", "sentence_lengths", "token_counts", "sentence_counts")
 _ARRAYS = ("keys", "numbers", "token_counts", "sentence_counts", "token_ids", "sentence_lengths")
 
 
@@ -140,6 +142,20 @@ def read_range(path: pathlib.Path, low: int, high: int) -> KeyedDocuments:
             sentence_counts[first:last],
         )
         return KeyedDocuments(keys[first:last], file.get_tensor("numbers")[first:last], documents)
+
+
+def merged_range(parts: Sequence[tuple[pathlib.Path, int]], low: int, high: int) -> KeyedDocuments:
+    """The documents of parts whose key is at least `low` and below `high`, in the order of their keys.
+
+    Args:
+        parts: each with what its numbers count from.
+    """
+    found = [read_range(path, low, high) for path, _ in parts]
+    numbers = [first + part.numbers for (_, first), part in zip(parts, found, strict=True)]
+    keys = np.concatenate([part.keys for part in found])
+    joined = (np.concatenate([getattr(part.documents, name) for part in found]) for name in _DOCUMENT_ARRAYS)
+    order = np.argsort(keys, kind="stable")
+    return KeyedDocuments(keys[order], np.concatenate(numbers)[order], _pick(TokenDocuments(*joined), order))
 
 
 def _stretch(file: safetensors.safe_open, name: str, start: int, end: int) -> np.ndarray:

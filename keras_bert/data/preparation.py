@@ -2,6 +2,8 @@
 
     files ─► blocks ─► parts (tokenised documents with random keys, in OUTPUT/.prepare) ─► shards ─► manifest
 
+Where there are many parts, they are merged by key before (see `merging`).
+
 This process reads blocks and hands them out; worker processes tokenise. Where blocks end, the keys and the shards
 depend on the files, the tokenizer and the settings alone: the result is the same bytes for any number of workers and
 interruptions.
@@ -15,17 +17,16 @@ import itertools
 import multiprocessing
 import os
 import pathlib
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
-
-import numpy as np
 
 from ..errors import KerasBertError
 from ..tokenizers import Tokenizer
 from .assignment import KEYS_END, KeyChunks, shard_boundaries, shard_count
 from .corpus import file_size, group_files, read_blocks
-from .parts import PartSummary, read_keys
+from .merging import KeyRange, keys_between, merge, merge_jobs, ranges_of
+from .parts import PartSummary
 from .preparation_jobs import PartJob, ShardJob, start_worker, tokenize_part, write_shard
 from .preparation_plan import (
     WORK_FOLDER,
@@ -76,7 +77,8 @@ def prepare(
         parts = _tokenize(files, settings, work, pool, on_progress)
         total = _total(parts.values())
         check_not_empty(total.documents, len(files))
-        shards = list(_write_shards(parts, total, settings, folder, work, pool, on_progress))
+        ranges = _merge(ranges_of(parts), work, pool, on_progress)
+        shards = list(_write_shards(ranges, total, settings, folder, work, pool, on_progress))
     manifest = finish(folder, plan, tokenizer, settings, [shard for shard, _ in shards])
     kept = sum(part.kept for part in parts.values())
     return Prepared(manifest, total.replaced, kept, sum(kept for _, kept in shards))
@@ -113,8 +115,16 @@ def _tokenize(
     return {path: parts[path] for path in sorted(parts)}
 
 
+def _merge(parts: list[KeyRange], work: pathlib.Path, pool: _Pool, on_progress: OnProgress) -> list[KeyRange]:
+    """The parts, or what they are merged into where they are many."""
+    jobs = list(merge_jobs(parts, work))
+    for _ in pool.run(merge, ((job.target.path, job) for job in jobs)):
+        on_progress("merging", 1, len(jobs))
+    return [job.target for job in jobs] or parts
+
+
 def _write_shards(
-    parts: Mapping[pathlib.Path, PartSummary],
+    parts: Sequence[KeyRange],
     total: PartSummary,
     settings: PreparationSettings,
     folder: pathlib.Path,
@@ -128,31 +138,21 @@ def _write_shards(
 
     def chunks() -> KeyChunks:
         for low, high in itertools.pairwise(bounds):
-            found = [_keys_between(path, low, high) for path in parts]
-            yield np.concatenate([keys for keys, _ in found]), np.concatenate([counts for _, counts in found])
+            yield keys_between(parts, low, high)
 
     boundaries = shard_boundaries(chunks, total.documents, total.tokens, count)
-    firsts = np.cumsum([0, *(part.documents for part in parts.values())])[:-1].tolist()
-    numbered = list(zip(parts, firsts, strict=True))
 
     def jobs() -> Iterator[tuple[int, ShardJob]]:
         for i, (low, high) in enumerate(itertools.pairwise(boundaries)):
             note = work / f"shard-{i:05d}.json"
-            yield i, ShardJob(folder / shard_name(i, count), note, low, high, numbered, total.tokens // count)
+            met = [(part.path, part.first) for part in parts if part.meets(low, high)]
+            yield i, ShardJob(folder / shard_name(i, count), note, low, high, met, total.tokens // count)
 
     done = {}
     for index, result in pool.run(write_shard, jobs()):
         done[index] = result
         on_progress("writing shards", 1, count)
     return [done[index] for index in range(count)]
-
-
-def _keys_between(path: pathlib.Path, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
-    keys, counts = read_keys(path)
-    chosen = slice(
-        *(int(np.searchsorted(keys, np.uint64(key))) if key < KEYS_END else len(keys) for key in (low, high))
-    )
-    return keys[chosen], counts[chosen]
 
 
 def _total(parts: Iterable[PartSummary]) -> PartSummary:

@@ -19,7 +19,7 @@ from ..files import atomic_path, atomic_write_json
 from ..tokenizers import Tokenizer
 from ..tokenizers.word_cache import WordCache
 from .corpus import CorpusFormat, Piece
-from .parts import PartSummary, check_part, document_keys, read_range, select_share, sort_by_key, write_part
+from .parts import PartSummary, check_part, document_keys, merged_range, select_share, sort_by_key, write_part
 from .shards import Shard, check_shard, encode_document, file_sha256, read_shard_note
 from .token_documents import TextRules, document_words, tokenize_block
 
@@ -46,7 +46,7 @@ class ShardJob:
 
     Attributes:
         note: where to write down what the finished shard holds.
-        parts: all parts, each with the number of its first document.
+        parts: those that may hold such keys, each with the number of its first document.
         tokens: about how many the shard will hold.
     """
 
@@ -144,12 +144,6 @@ def _gather(job: ShardJob) -> Iterator[NumberedDocument]:
     stretches = max(1, round(job.tokens / _STRETCH_TOKENS))
     bounds = [job.low + (job.high - job.low) * i // stretches for i in range(stretches + 1)]
     for low, high in itertools.pairwise(bounds):
-        keys: list[np.ndarray] = []
-        found: list[NumberedDocument] = []
-        for path, first_number in job.parts:
-            part = read_range(path, low, high)
-            keys.append(part.keys)
-            numbers = (first_number + part.numbers).tolist()
-            found += [(n, *slices) for n, slices in zip(numbers, part.documents.slices(), strict=True)]
-        for i in np.argsort(np.concatenate(keys), kind="stable"):
-            yield found[i]
+        part = merged_range(job.parts, low, high)
+        for number, slices in zip(part.numbers.tolist(), part.documents.slices(), strict=True):
+            yield number, *slices

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import json
 import os
 import pathlib
@@ -19,7 +20,7 @@ import tokenizers
 from tiny import tiny_tokenizer
 
 import keras_bert as kb
-from keras_bert.data import preparation_plan
+from keras_bert.data import merging, preparation_plan
 from keras_bert.data.corpus import CorpusFormat, find_files
 from keras_bert.data.preparation import prepare
 from keras_bert.data.preparation_plan import WORK_FOLDER, PreparationSettings
@@ -179,6 +180,51 @@ def test_same_bytes_for_any_number_of_workers_and_other_for_another_seed(corpus,
     other = PreparationSettings(SETTINGS.corpus, num_shards=6, seed=4)
     prepare(files, tokenizer, tmp_path / "other", other, workers=2)
     assert [set(shard) for shard in read_shards(tmp_path / "other")] != [set(shard) for shard in read_shards(prepared)]
+
+
+def test_many_parts_are_merged_first_and_the_bytes_are_the_same(corpus, tokenizer, prepared, tmp_path, monkeypatch):
+    """Also after a stop in the middle of it, with one of what was merged damaged."""
+    monkeypatch.setattr(merging, "FEW_PARTS", 2)
+    files, output = find_files([str(corpus[0])]), tmp_path / "out"
+    steps = []
+
+    def stop(stage: str, done: int, total: int) -> None:
+        steps.append(stage)
+        if steps.count("merging") == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(files, tokenizer, output, SETTINGS, workers=2, on_progress=stop)
+    merged = sorted((output / WORK_FOLDER).glob("merged-*"))
+    assert len(merged) >= 4
+    data = bytearray(merged[0].read_bytes())
+    data[-10] ^= 4
+    merged[0].write_bytes(data)
+    kept = merged[1].stat().st_mtime_ns
+    seen: list[tuple[str, int]] = []
+
+    def watch(stage: str, done: int, total: int) -> None:
+        seen.append((stage, total))
+        assert stage != "writing shards" or merged[1].stat().st_mtime_ns == kept
+
+    prepare(files, tokenizer, output, SETTINGS, workers=2, on_progress=watch)
+    parts = len({path.name for path in merged})
+    counts = {total for stage, total in seen if stage == "merging"}
+    assert counts == {seen.count(("merging", max(counts)))}
+    assert max(counts) >= parts
+    assert contents(output) == contents(prepared)
+
+
+def test_a_shard_opens_few_of_many_parts(tmp_path):
+    """100 runs of 100 files of 10,000 parts: one range of each run, at its edges two."""
+    parts = [merging.KeyRange(tmp_path / str(i), i) for i in range(10_000)]
+    targets = [job.target for job in merging.merge_jobs(parts, tmp_path)]
+    assert len(targets) == 10_000
+    assert not list(merging.merge_jobs(parts[: merging.FEW_PARTS], tmp_path))
+    shards = [merging.KEYS_END * i // 2999 for i in range(3000)]
+    met = [sum(t.meets(low, high) for t in targets) for low, high in itertools.pairwise(shards[:200])]
+    assert set(met) == {100, 200}
+    assert sum(met) < 1.05 * 100 * len(met)
 
 
 def test_shares_divide_the_corpus(corpus, tokenizer, prepared, tmp_path) -> None:
