@@ -80,7 +80,6 @@ def run(options: argparse.Namespace) -> int:
     data = _read(task, options)
     schedule = task.schedule(data.train, len(data.labels))
     options.epochs = options.epochs or schedule.epochs
-    options.average = schedule.average if options.average is None else options.average
     options.dropout = schedule.dropout if options.dropout is None else options.dropout
     for part in _parts(data).values():
         task.check(part, data.labels, options)

@@ -22,17 +22,15 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--learning-rate",
         type=shared.positive(float),
-        help="peak (default: 5e-5 for a width of 768, 2.5e-5 for questions; for other widths in inverse proportion to"
-        " their square, up to ten times that)",
+        help="peak (default: 2.5e-5 for a width of 768, twice that for entities and more than 20 labels; for other"
+        " widths in inverse proportion to their square, up to ten times that)",
     )
     group.add_argument(
         "--warmup", type=share(below_one=False), default=0.1, help="share of the steps it rises (default 0.1)"
     )
     group.add_argument("--weight-decay", type=float, default=0.01)
     group.add_argument(
-        "--average",
-        type=share(),
-        help="average weights over this share of the steps (default 0.1; 0.5 for up to 20 labels)",
+        "--average", type=share(), default=0.1, help="average weights over this share of the steps (0.1)"
     )
     group.add_argument(
         "--layer-decay",

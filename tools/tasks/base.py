@@ -60,13 +60,11 @@ class Schedule:
         rate: peak of the learning rate for a network of width 768. Wider networks want smaller steps: BERT base is
             fine-tuned at 2e-5 to 5e-5, large at 1e-5 to 3e-5, tiny (width 128) at 1e-4 to 3e-4 (google-research/bert,
             README).
-        average: share of the steps that weights are averaged over.
         dropout: of hidden states and attention; None: as the checkpoint was trained.
     """
 
     epochs: int = 3
-    rate: float = 5e-5
-    average: float = 0.1
+    rate: float = 2.5e-5
     dropout: float | None = None
 
     def rate_at(self, width: int) -> float:
@@ -123,8 +121,7 @@ class TaskAdapter(abc.ABC):
         return
 
     def schedule(self, train: Any, num_labels: int) -> Schedule:
-        """The defaults of `--epochs`, `--learning-rate`, `--average` and `--dropout` for training data with so many
-        labels."""
+        """The defaults of `--epochs`, `--learning-rate` and `--dropout` for training data with so many labels."""
         return Schedule()
 
     @property

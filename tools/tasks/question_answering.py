@@ -47,7 +47,7 @@ class QuestionAnswering(TaskAdapter):
 
     def schedule(self, train: Questions, num_labels: int) -> Schedule:
         # Few epochs over long texts end before they overfit: dropout then only slows them down.
-        return Schedule(rate=2.5e-5, dropout=0.0)
+        return Schedule(dropout=0.0)
 
     def split(self, data: Questions, fraction: float, options: argparse.Namespace) -> tuple[Questions, Questions]:
         """Hold out contexts with all their questions: they must not be seen in training."""
