@@ -86,8 +86,8 @@ def test_data_that_the_model_cannot_be_scored_on_is_refused_first(finetuned, tmp
 def test_regression(checkpoint, tmp_path, capsys):
     rows = "".join(f"{'good ' * (i % 5)}film\t{i % 5 / 4}\n" for i in range(40))
     (tmp_path / "r.tsv").write_text("text\tlabel\n" + rows)
-    options = ("--regression", "--epochs", 15, "--learning-rate", 1e-2, "--batch-size", 8, "-o", tmp_path / "out")
-    assert run("finetune", checkpoint, "--train", tmp_path / "r.tsv", *options) == 0
+    data = ("--train", tmp_path / "r.tsv", "--hold-out", 0, "--regression", "-o", tmp_path / "out")
+    assert run("finetune", checkpoint, *data, "--epochs", 15, "--learning-rate", 1e-2, "--batch-size", 8) == 0
     capsys.readouterr()
     assert run("evaluate", tmp_path / "out", "--data", tmp_path / "r.tsv", "--json") == 0
     assert json.loads(capsys.readouterr().out)["pearson"] > 0.8
