@@ -27,6 +27,8 @@ from peers.shapes import SHAPES
 from report import machine_facts, print_table, write_json
 
 LENGTHS = (16, 20, 32, 64, 128)
+# What builds and runs a peer; OpenVINO's files are made from ONNX Runtime's, and quantised by nncf.
+ONNX, OPENVINO = ("onnx", "onnxruntime"), ("openvino", "nncf")
 PACKAGES = ("ai-edge-litert", "onnxruntime", "openvino", "nncf", "tensorflow", "keras", "numpy")
 
 OURS = "ours int8"
@@ -94,9 +96,9 @@ def build_all(shape_name: str, directory: Path, arguments: argparse.Namespace) -
     if arguments.ours is None:
         in_new_process(build_ours, shape_name, directory)
     in_new_process(build_keras_peers, shape_name, directory, tuple(arguments.lengths))
-    if installed("onnx", "onnxruntime"):
+    if installed(*ONNX):
         in_new_process(onnx_runtime.build, shape_name, directory)
-        if installed("openvino", "nncf"):  # without nncf, which quantises, the float builds run
+        if installed(*OPENVINO):
             in_new_process(openvino_runtime.build, directory)
 
 
@@ -114,10 +116,10 @@ def contestants_at(directory: Path, threads: int, arguments: argparse.Namespace)
     for file_name, variant in (("products.tflite", "all rows"), ("products_first_token.tflite", "as a classifier")):
         group = FLOOR if file_name == "products_first_token.tflite" else ALL_ROWS
         everyone["keras"].append(litert.contestant(group, variant, directory / file_name, threads))
-    if importlib.util.find_spec("onnxruntime"):
+    if all(map(importlib.util.find_spec, ONNX)):
         everyone["onnxruntime"] = onnx_runtime.contestants(directory, threads)
-    if importlib.util.find_spec("openvino"):
-        everyone["openvino"] = openvino_runtime.contestants(directory, threads)
+        if all(map(importlib.util.find_spec, OPENVINO)):
+            everyone["openvino"] = openvino_runtime.contestants(directory, threads)
     return everyone
 
 
