@@ -85,8 +85,11 @@ def adamw(
             see `AveragedAdamW`); `fit` ends with it, `keras.callbacks.SwapEMAWeights` shows it after each epoch. 0:
             none.
     """
-    # Keras's own is one call for all variables on PyTorch, and fused by XLA on JAX.
-    kind = FusedAdamW if keras.backend.backend() == "tensorflow" else AveragedAdamW
+    if keras.backend.backend() == "tensorflow":
+        kind = FusedAdamW
+    else:
+        # Keras's own, no class derived from it, is one call for all variables on PyTorch; XLA fuses either on JAX.
+        kind = AveragedAdamW if average else keras.optimizers.AdamW
     return make_adamw(kind, learning_rate, steps, warmup, weight_decay, clip_norm, average)
 
 
