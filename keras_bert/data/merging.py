@@ -80,12 +80,5 @@ def merge(job: MergeJob) -> PartSummary:
 
 def keys_between(parts: Sequence[KeyRange], low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
     """Keys (uint64) in [low, high) and token counts of the documents that have them, part after part."""
-    found = []
-    for part in parts:
-        if part.meets(low, high):
-            keys, counts = read_keys(part.path)
-            chosen = slice(
-                *(int(np.searchsorted(keys, np.uint64(key))) if key < KEYS_END else len(keys) for key in (low, high))
-            )
-            found.append((keys[chosen], counts[chosen]))
+    found = [read_keys(part.path, low, high) for part in parts if part.meets(low, high)]
     return np.concatenate([keys for keys, _ in found]), np.concatenate([counts for _, counts in found])

@@ -118,19 +118,20 @@ def check_part(path: pathlib.Path, source_sha256: str) -> PartSummary | None:
     return PartSummary(len(arrays["keys"]), sentences, tokens, replaced, kept=True)
 
 
-def read_keys(path: pathlib.Path) -> tuple[np.ndarray, np.ndarray]:
-    """The keys of a part, ascending, and the token counts of the documents; [documents] both."""
+def read_keys(path: pathlib.Path, low: int, high: int) -> tuple[np.ndarray, np.ndarray]:
+    """The keys of a part that are at least `low` and below `high`, ascending, and the token counts of their documents;
+    [documents] both."""
     with _open(path) as file:
-        return file.get_tensor("keys"), file.get_tensor("token_counts")
+        keys = file.get_tensor("keys")
+        first, last = _places(keys, low, high)
+        return keys[first:last], file.get_tensor("token_counts")[first:last]
 
 
 def read_range(path: pathlib.Path, low: int, high: int) -> KeyedDocuments:
     """The documents of a part whose key is at least `low` and below `high`."""
     with _open(path) as file:
         keys = file.get_tensor("keys")
-        first, last = (
-            int(np.searchsorted(keys, np.uint64(key))) if key < 1 << 64 else len(keys) for key in (low, high)
-        )
+        first, last = _places(keys, low, high)
         token_counts, sentence_counts = file.get_tensor("token_counts"), file.get_tensor("sentence_counts")
         token_start, sentence_start = int(token_counts[:first].sum()), int(sentence_counts[:first].sum())
         token_end = token_start + int(token_counts[first:last].sum())
@@ -156,6 +157,12 @@ def merged_range(parts: Sequence[tuple[pathlib.Path, int]], low: int, high: int)
     joined = (np.concatenate([getattr(part.documents, name) for part in found]) for name in _DOCUMENT_ARRAYS)
     order = np.argsort(keys, kind="stable")
     return KeyedDocuments(keys[order], np.concatenate(numbers)[order], _pick(TokenDocuments(*joined), order))
+
+
+def _places(keys: np.ndarray, low: int, high: int) -> tuple[int, int]:
+    """Where the ascending keys that are at least `low` and below `high` begin and end."""
+    first, last = (int(np.searchsorted(keys, np.uint64(key))) if key < 1 << 64 else len(keys) for key in (low, high))
+    return first, last
 
 
 def _stretch(file: safetensors.safe_open, name: str, start: int, end: int) -> np.ndarray:
