@@ -1,4 +1,4 @@
-"""What compression.py reads: test sets and exported files."""
+"""What compression_steps.py reads: test sets and exported files."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ by the edge runner; their speed is that of the first seed's files in interleaved
 Prints for each set a row a file, means over the seeds, and which of the project's aims they reach. What is done is read
 from its folder, so the script can be interrupted.
 
-  python benchmarks/compression.py DATA --sets sentiment-mr --work-dir runs
+  python benchmarks/compression_steps.py DATA --sets sentiment-mr --work-dir runs
   (DATA: the folder of the sets' folders, see finetuning.py; about an hour a seed and set on 2 cores; --rows 300 and
   --seeds 0 for a trial)
 """
