@@ -46,18 +46,20 @@ def prepare(novels: Path, held_out: Sequence[str], work: Path) -> None:
         keras_bert("train-tokenizer", *training, *sizes, "--output", work / "tokenizer")
     common = ("--join-lines", "--tokenizer", work / "tokenizer")
     if not (work / "shards" / "manifest.json").exists():
-        keras_bert("prepare-data", *training, *common, "-o", work / "shards", "--shards", 8)
+        # One shard: NSP draws its random text from the documents of a shard, and of few one knows each by its names.
+        keras_bert("prepare-data", *training, *common, "-o", work / "shards", "--shards", 1)
     if not (work / "held-out" / "manifest.json").exists():
         held = [novels / name for name in held_out]
         keras_bert("prepare-data", *held, *common, "-o", work / "held-out", "--shards", 1)
 
 
-def pretrain(objective: str, work: Path, steps: int | None) -> list[dict[str, Any]]:
+def pretrain(objective: str, work: Path, steps: int | None, settings: Sequence[str]) -> list[dict[str, Any]]:
     """Run, or finish, one objective; return its evaluations on the held-out novels."""
     changes = {"data.evaluation": work / "held-out", **RUNS[objective]}
     if steps is not None:
         changes["training.steps"] = str(steps)
-    options = [option for key, value in changes.items() for option in ("--set", f"{key}={value}")]
+    chosen = [f"{key}={value}" for key, value in changes.items()] + list(settings)
+    options = [option for setting in chosen for option in ("--set", setting)]
     keras_bert("pretrain", CONFIG, "--data", work / "shards", "--work-dir", work / objective, *options)
     lines = (work / objective / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [record for record in map(json.loads, lines) if record["kind"] == "evaluation"]
@@ -157,6 +159,9 @@ def main() -> None:
     parser.add_argument(
         "--steps", nargs="+", default=[], metavar="OBJECTIVE=STEPS", help="shorter or longer runs: nsp=2000 mlm=500"
     )
+    parser.add_argument(
+        "--set", nargs="+", default=[], metavar="KEY=VALUE", help="of pretraining: training.precision=bfloat16"
+    )
     parser.add_argument("--classify", type=Path, help="folder with train.tsv, dev.tsv and test.tsv to fine-tune on")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.5e-4, 3e-4, 6e-4], help="default: %(default)s")
     parser.add_argument("--epochs", type=int, default=6, help="of fine-tuning; default: %(default)s")
@@ -168,7 +173,9 @@ def main() -> None:
     work = arguments.work_dir
     work.mkdir(parents=True, exist_ok=True)
     prepare(arguments.novels, arguments.held_out, work)
-    curves = {objective: pretrain(objective, work, steps.get(objective)) for objective in arguments.objectives}
+    curves = {
+        objective: pretrain(objective, work, steps.get(objective), arguments.set) for objective in arguments.objectives
+    }
     tables = {objective: baselines(objective, work) for objective in curves}
     draw(curves, tables[arguments.objectives[0]], work / "masked_accuracy.png")
     rows, figures = [], {}
