@@ -1,6 +1,7 @@
 """`keras-bert distill` and `keras-bert prune` as a user runs them, and what they refuse."""
 
 import json
+import pathlib
 import re
 import shutil
 
@@ -8,7 +9,7 @@ import keras
 import numpy as np
 import pytest
 from command import run
-from harness import values
+from harness import TINY, randomize, values
 
 import keras_bert as kb
 from keras_bert.data import predict_logits, read_labelled_texts
@@ -16,6 +17,7 @@ from keras_bert.layers import QuantizationSpec
 from keras_bert.models.quantization import dense_layers
 from keras_bert.models.structure import prune_structure
 
+TOKENIZERS = pathlib.Path(__file__).parents[1] / "tokenizers" / "data"
 FAST = ("--epochs", 3, "--learning-rate", 5e-3, "--batch-size", 8)
 
 
@@ -77,6 +79,32 @@ def test_other_tasks(other_task, tmp_path):
     assert "`transformers` cannot express this" in (tmp_path / "pruned" / "README.md").read_text()
     assert "`transformers` opens it" in (tmp_path / "student" / "README.md").read_text()
     assert config["vocab_size"] == report["vocabulary"]["tokens"] < report["vocabulary"]["tokens_before"]
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"), [("distilbert", "wordpiece-cased"), ("roberta", "bpe"), ("albert", "unigram")]
+)
+def test_other_families(family, kind, sentiment, tmp_path):
+    """Half the layers, then fewer heads, units and tokens; the file answers as the checkpoint it was made from."""
+    tokenizer = kb.Tokenizer.from_pretrained(TOKENIZERS / kind)
+    sizes = {"num_layers": 2, "vocab_size": tokenizer.vocab_size, "pad_token_id": tokenizer.pad_id}
+    teacher = kb.SequenceClassifier(kb.Encoder(TINY[family].replace(**sizes)), ["neg", "pos"], tokenizer=tokenizer)
+    randomize(teacher)
+    teacher.save_pretrained(tmp_path / "model")
+    common = ("--train", sentiment, "--dev", sentiment, "--epochs", 1, "--max-length", 24)
+    student, pruned, file = tmp_path / "student", tmp_path / "pruned", tmp_path / "model.tflite"
+    assert run("distill", tmp_path / "model", "--layers", 1, *common, "-o", student) == 0
+    command = ("prune", student, "--heads", 1, "--feedforward", 8, "--vocabulary", "corpus")
+    assert run(*command, *common, "-o", pruned) == 0
+    model = kb.SequenceClassifier.from_pretrained(pruned)
+    assert (model.config.family, model.config.num_layers, model.config.num_heads) == (family, 1, 1)
+    assert model.config.vocab_size == model.tokenizer.vocab_size < tokenizer.vocab_size
+    assert run("export", pruned, "-o", file, "--recipe", "float32") == 0
+    texts = read_labelled_texts(sentiment).texts[:4]
+    runner = pytest.importorskip("keras_bert_edge").load(str(file))
+    expected = keras.ops.convert_to_numpy(keras.ops.softmax(predict_logits(model, texts)))
+    found = [[runner(text).scores[label] for label in model.labels] for text in texts]
+    np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_prune_everything_and_export(classifier, sentiment, tmp_path):

@@ -5,6 +5,7 @@ import pathlib
 
 import pytest
 from command import run
+from keras_bert_tools.pretrain import installed_configs
 
 import keras_bert as kb
 
@@ -33,6 +34,19 @@ def test_smoke_ends_with_a_model_and_its_tokenizer(work_dir):
     assert report["evaluation"]["loss"] > 0
     steps = [json.loads(line)["step"] for line in (work_dir / "metrics.jsonl").read_text().splitlines()]
     assert steps == [1, 2, 3, 3, 4, 5, 6, 6]
+
+
+# bert_mini is run above; the first phases differ from the second ones in nothing that --smoke keeps.
+@pytest.mark.parametrize("name", sorted({*installed_configs()} - {"bert_mini", "bert_base_128", "bert_large_128"}))
+def test_smoke_of_every_configuration(name, tmp_path):
+    options = ("--set", "training.jit_compile=false", "--set", "evaluation.every=6")
+    assert run("pretrain", name, "--work-dir", tmp_path / "run", "--smoke", *options) == 0
+    report = json.loads((tmp_path / "run" / "report.json").read_text())
+    assert (report["step"], report["steps"]) == (6, 6)
+    pairs = report["config"]["examples"]["objective"] in ("nsp", "sop")
+    assert ("sentence_accuracy" in report["evaluation"]) is pairs
+    model_class = kb.PretrainingModel if pairs else kb.MaskedLanguageModel
+    assert model_class.from_pretrained(tmp_path / "run").config.num_layers == 2
 
 
 def test_a_finished_run_keeps_its_report(work_dir, capsys):
