@@ -7,10 +7,10 @@ target: exit status 3), its checkpoint under stages/, report.json, commands.sh (
 and pareto.svg (extra `plots`). Files are run by keras-bert-edge (extra `edge`). A plan that fails is told, and the
 others go on.
 
-On --train every stage is trained, vocabularies are cut and files calibrated. On --dev (default: a tenth of --train; with
-the --seed of a finetune that had no --dev either, the tenth that the teacher never saw) the epochs are chosen, the
-target is judged and the winner is found. On --test nothing is chosen: every file is scored there
-once, and the report tells whether the winner meets the target there too.
+On --train every stage is trained, vocabularies are cut and files calibrated. On --dev the epochs are chosen, the target
+is judged and the winner is found (default: a tenth of --train; with the --seed of a finetune that had no --dev either,
+the tenth that the teacher never saw). On --test nothing is chosen: every file is scored there once, and the report
+tells whether the winner meets the target there too.
 
 Conditions of a target: size, gzip, parameters, latency (ms) and the metrics of the task; numbers may have a unit or
 be a multiple of the teacher's own (the float32 file).
