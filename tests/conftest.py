@@ -45,12 +45,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         tensorflow.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
 
 
-@pytest.fixture
-def seeded() -> None:
-    """Weights and dropout are the same in every run."""
-    import keras
-
-    keras.utils.set_random_seed(7)
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Weights, dropout and masks of a test, and of fixtures made for it, are the same whatever ran before it."""
+    if keras := sys.modules.get("keras"):
+        keras.utils.set_random_seed(7)
 
 
 @pytest.fixture

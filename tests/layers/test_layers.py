@@ -44,7 +44,7 @@ def no_dropout(family: str):
 
 
 @pytest.mark.parametrize("family", TINY)
-def test_text_embedding(family, tmp_path, seeded):
+def test_text_embedding(family, tmp_path):
     config = no_dropout(family)
     inputs = features(config)
     inputs.pop("padding_mask")
@@ -69,7 +69,7 @@ def test_attention_bias(tmp_path):
     assert (bias[MASK == 0] <= -1e4).all()
 
 
-def test_self_attention(tmp_path, seeded):
+def test_self_attention(tmp_path):
     inputs = {"x": HIDDEN_STATES, "attention_bias": BIAS}
     config = no_dropout("bert")
     run_layer_test(
@@ -77,7 +77,7 @@ def test_self_attention(tmp_path, seeded):
     )
 
 
-def test_attention_probabilities_are_softmax_over_real_tokens(seeded):
+def test_attention_probabilities_are_softmax_over_real_tokens():
     layer = layers.SelfAttention(TINY["bert"])
     layer.build(HIDDEN_STATES.shape)
     inputs = [keras.ops.convert_to_tensor(value) for value in (HIDDEN_STATES, BIAS)]
@@ -98,7 +98,7 @@ def test_attention_probabilities_are_softmax_over_real_tokens(seeded):
     np.testing.assert_allclose(output, context @ arrays(layer.out.kernel)["output"], atol=1e-6)
 
 
-def test_transformer_block(tmp_path, seeded):
+def test_transformer_block(tmp_path):
     weights = {
         **{f"attention/{name}": shape for name, shape in ATTENTION.items()},
         **norm("attention_norm", HIDDEN),
@@ -116,7 +116,7 @@ def test_transformer_block(tmp_path, seeded):
 
 
 @pytest.mark.parametrize("hidden_activation", [None, "tanh", "relu"])
-def test_classification_head(hidden_activation, tmp_path, seeded):
+def test_classification_head(hidden_activation, tmp_path):
     weights = dense("classifier", HIDDEN, 5)
     if hidden_activation:
         weights = {**dense("dense", HIDDEN, HIDDEN), **weights}
@@ -130,7 +130,7 @@ def test_classification_head(hidden_activation, tmp_path, seeded):
 
 
 @pytest.mark.parametrize("family", ["bert", "albert"])
-def test_masked_lm_head(family, tmp_path, seeded):
+def test_masked_lm_head(family, tmp_path):
     config = TINY[family]
     width = config.embedding_size
     table = np.random.default_rng(2).normal(size=(BATCH, 40, width)).astype("float32")
@@ -184,7 +184,7 @@ def test_sinusoids_follow_the_transformer_paper():
 
 
 @pytest.mark.tensorflow_only  # Keras on PyTorch cuts the normal elsewhere
-def test_weights_start_as_bert_draws_them(seeded):
+def test_weights_start_as_bert_draws_them():
     block = layers.TransformerBlock(TINY["bert"].replace(hidden_size=256, intermediate_size=1024))
     block.build((None, None, 256))
     kernel = keras.ops.convert_to_numpy(block.feedforward_in.kernel.value)
@@ -192,7 +192,7 @@ def test_weights_start_as_bert_draws_them(seeded):
     assert np.abs(kernel).max() <= 0.04
 
 
-def test_weights_that_are_loaded_get_their_values_and_the_others_are_drawn(seeded):
+def test_weights_that_are_loaded_get_their_values_and_the_others_are_drawn():
     given = np.arange(16 * 24, dtype="float32").reshape(16, 24)
     with about_to_load() as start:
         block = layers.TransformerBlock(TINY["bert"])

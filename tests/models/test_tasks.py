@@ -38,7 +38,7 @@ TASKS = {
 
 @pytest.mark.backend
 @pytest.mark.parametrize("family", TINY)
-def test_encoder(family, tmp_path, seeded):
+def test_encoder(family, tmp_path):
     shapes = {"sequence_output": ("batch", "length", HIDDEN)}
     if family != "distilbert":
         shapes["pooled_output"] = ("batch", HIDDEN)
@@ -47,14 +47,14 @@ def test_encoder(family, tmp_path, seeded):
 
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("task", TASKS)
-def test_task(task, family, tmp_path, seeded):
+def test_task(task, family, tmp_path):
     make, shapes = TASKS[task]
     needs_pooler = task == "sequence_classification" and TINY[family].family in ("bert", "albert")
     run_task_test(make, TINY[family].replace(pooler=needs_pooler), shapes, tmp_path)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_pretraining(family, tmp_path, seeded):
+def test_pretraining(family, tmp_path):
     shapes = {"mlm_logits": ("batch", "length", 40)}
     pair = TINY[family].family in ("bert", "albert")
     if pair:
@@ -80,7 +80,7 @@ def test_pretraining_in_mixed_precision(family):
 
 
 @pytest.mark.parametrize("problem_type", ["single_label_classification", "multi_label_classification", "regression"])
-def test_classifier_trains_with_the_loss_of_its_problem(problem_type, tmp_path, seeded):
+def test_classifier_trains_with_the_loss_of_its_problem(problem_type, tmp_path):
     labels = 1 if problem_type == "regression" else 3
     model = kb.SequenceClassifier(kb.Encoder(TINY["bert"]), labels, problem_type=problem_type)
     inputs = features(TINY["bert"])
@@ -99,7 +99,7 @@ def test_classifier_trains_with_the_loss_of_its_problem(problem_type, tmp_path, 
 
 @pytest.mark.parametrize("mode", ["mean", "cls"])
 @pytest.mark.parametrize("normalize", [True, False])
-def test_sentence_vectors_are_kept_as_saved(mode, normalize, tmp_path, seeded):
+def test_sentence_vectors_are_kept_as_saved(mode, normalize, tmp_path):
     model = kb.SentenceEncoder(kb.Encoder(TINY["bert"].replace(pooler=False)), pooling=mode, normalize=normalize)
     inputs = features(TINY["bert"])
     vectors = arrays(model(inputs))["output"]
@@ -112,7 +112,7 @@ def test_sentence_vectors_are_kept_as_saved(mode, normalize, tmp_path, seeded):
 
 
 @pytest.mark.parametrize("family", TINY)
-def test_padding_changes_nothing(family, seeded):
+def test_padding_changes_nothing(family):
     """A text alone and the same text beside a longer one give the same vectors."""
     model = kb.Encoder(TINY[family])
     randomize(model)
@@ -123,7 +123,7 @@ def test_padding_changes_nothing(family, seeded):
 
 
 @pytest.mark.parametrize("family", TINY)
-def test_mask_and_segments_may_be_left_out(family, seeded):
+def test_mask_and_segments_may_be_left_out(family):
     model = kb.Encoder(TINY[family])
     inputs = features(TINY[family])
     if "segment_ids" in inputs:
@@ -132,14 +132,14 @@ def test_mask_and_segments_may_be_left_out(family, seeded):
     assert_same(model.predict({"token_ids": inputs["token_ids"]}, verbose=0), model(inputs), 1e-6)
 
 
-def test_shared_blocks_are_one_object(seeded):
+def test_shared_blocks_are_one_object():
     model = kb.Encoder(TINY["albert-groups"])
     assert len(model.blocks) == 4
     assert model.schedule == (0, 1, 0, 1, 2, 3, 2, 3)
     assert len(model.hidden_states) == 9
 
 
-def test_decoder_is_the_token_table(seeded):
+def test_decoder_is_the_token_table():
     model = kb.MaskedLanguageModel(kb.Encoder(TINY["bert"].replace(pooler=False)))
     inputs = features(TINY["bert"])
     before = arrays(model(inputs))["output"]
@@ -152,7 +152,7 @@ def test_decoder_is_the_token_table(seeded):
     np.testing.assert_allclose(np.delete(after, 3, axis=-1), np.delete(before, 3, axis=-1), atol=1e-6)
 
 
-def test_fixed_sinusoids_stay_fixed(seeded):
+def test_fixed_sinusoids_stay_fixed():
     model = kb.Encoder(TINY["distilbert"].replace(sinusoidal_positions=True))
     table = model.embeddings.position_table
     assert not table.trainable
@@ -161,7 +161,7 @@ def test_fixed_sinusoids_stay_fixed(seeded):
 
 
 @pytest.mark.backend
-def test_compiled_training_step(seeded):
+def test_compiled_training_step():
     """The path users take: `fit` compiled, dropout on, weights of all parts move."""
     model = kb.SequenceClassifier(kb.Encoder(TINY["albert"].replace(hidden_dropout=0.1, attention_dropout=0.1)))
     model.compile()

@@ -18,7 +18,7 @@ def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
 
 
 @pytest.fixture
-def tagger(seeded):
+def tagger():
     return kb.TokenClassifier(kb.Encoder(TINY["bert"].replace(pooler=False)), ["O", "B-A", "I-A"])
 
 
@@ -46,7 +46,7 @@ def test_a_batch_without_targets_is_no_nan(tagger):
     assert all(np.isfinite(keras.ops.convert_to_numpy(weight)).all() for weight in tagger.trainable_weights)
 
 
-def test_the_ends_of_an_answer_weigh_the_same(seeded):
+def test_the_ends_of_an_answer_weigh_the_same():
     model = kb.QuestionAnswerer(kb.Encoder(TINY["bert"]))
     inputs = features(TINY["bert"])
     targets = {"start_logits": np.array([1, 0, 2]), "end_logits": np.array([4, 0, 3])}
@@ -58,7 +58,7 @@ def test_the_ends_of_an_answer_weigh_the_same(seeded):
     assert set(got) >= {"start_logits_accuracy", "end_logits_accuracy"}
 
 
-def test_own_losses_bring_their_own_weights(seeded):
+def test_own_losses_bring_their_own_weights():
     model = kb.QuestionAnswerer(kb.Encoder(TINY["bert"]))
     names = ("start_logits", "end_logits")
     inputs = features(TINY["bert"])
@@ -69,7 +69,7 @@ def test_own_losses_bring_their_own_weights(seeded):
     assert model.evaluate(inputs, zeros, verbose=0, return_dict=True)["loss"] == pytest.approx(expected, rel=1e-5)
 
 
-def test_the_tasks_own_loss_can_be_weighed_otherwise(seeded):
+def test_the_tasks_own_loss_can_be_weighed_otherwise():
     model = kb.QuestionAnswerer(kb.Encoder(TINY["bert"]))
     inputs = features(TINY["bert"])
     targets = {"start_logits": np.array([1, 0, 2]), "end_logits": np.array([4, 0, 3])}

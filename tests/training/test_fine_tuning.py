@@ -112,7 +112,7 @@ def test_shared_blocks_learn_as_their_last_run():
     assert rates[path][0] == 0.5**5
 
 
-def test_layers_rest_until_their_turn(seeded):
+def test_layers_rest_until_their_turn():
     model = kb.SequenceClassifier(kb.Encoder(TINY["bert"]), 2)
     optimizer = kb.fine_tuning_optimizer(model, 1e-2, steps=9, warmup=0, unfreeze=0.9)
     model.compile(optimizer)
@@ -127,7 +127,7 @@ def test_layers_rest_until_their_turn(seeded):
     assert not np.array_equal(values(model.encoder.embeddings.token_table), table)
 
 
-def test_accumulated_batches_are_one_step(seeded):
+def test_accumulated_batches_are_one_step():
     """Two halves of a batch, their gradients added up, move the weights as the whole does; at half the rate, for the
     schedule counts batches and is half way down."""
     config = TINY["bert"].replace(hidden_dropout=0.0, attention_dropout=0.0, classifier_dropout=0.0)
