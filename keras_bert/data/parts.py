@@ -17,6 +17,7 @@ import safetensors.numpy
 
 from ..errors import DataError
 from ..files import atomic_write_bytes
+from .assignment import KEYS_END
 from .token_documents import TokenDocuments
 
 _DTYPES = {"U16": np.uint16, "I32": np.int32}
@@ -67,8 +68,8 @@ def select_share(
     documents: TokenDocuments, keys: np.ndarray, share: tuple[float, float]
 ) -> tuple[TokenDocuments, np.ndarray]:
     """The documents, and their keys, whose key lies between the two fractions of all keys; the order is kept."""
-    low, high = (round(fraction * (1 << 64)) for fraction in share)
-    if low == 0 and high == 1 << 64:
+    low, high = (round(fraction * KEYS_END) for fraction in share)
+    if low == 0 and high == KEYS_END:
         return documents, keys
     chosen = np.array([low <= key < high for key in keys.tolist()], bool).nonzero()[0]
     return _pick(documents, chosen), keys[chosen]
@@ -161,7 +162,7 @@ def merged_range(parts: Sequence[tuple[pathlib.Path, int]], low: int, high: int)
 
 def _places(keys: np.ndarray, low: int, high: int) -> tuple[int, int]:
     """Where the ascending keys that are at least `low` and below `high` begin and end."""
-    first, last = (int(np.searchsorted(keys, np.uint64(key))) if key < 1 << 64 else len(keys) for key in (low, high))
+    first, last = (int(np.searchsorted(keys, np.uint64(key))) if key < KEYS_END else len(keys) for key in (low, high))
     return first, last
 
 
