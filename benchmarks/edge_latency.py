@@ -18,6 +18,7 @@ import importlib.util
 import multiprocessing
 import os
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -81,13 +82,9 @@ def in_new_process(function: Any, *arguments: Any) -> None:
         raise SystemExit(f"error: building the peers failed in {function.__name__}")
 
 
-def installed(*modules: str) -> bool:
-    """Whether all modules can be imported; says which one is missing."""
-    for module in modules:
-        if importlib.util.find_spec(module) is None:
-            print(f"left out: {module} is not installed")
-            return False
-    return True
+def missing(modules: Iterable[str]) -> list[str]:
+    """Those that cannot be imported."""
+    return [module for module in modules if importlib.util.find_spec(module) is None]
 
 
 def build_all(shape_name: str, directory: Path, arguments: argparse.Namespace) -> None:
@@ -96,9 +93,9 @@ def build_all(shape_name: str, directory: Path, arguments: argparse.Namespace) -
     if arguments.ours is None:
         in_new_process(build_ours, shape_name, directory)
     in_new_process(build_keras_peers, shape_name, directory, tuple(arguments.lengths))
-    if installed(*ONNX):
+    if not missing(ONNX):
         in_new_process(onnx_runtime.build, shape_name, directory)
-        if installed(*OPENVINO):
+        if not missing(OPENVINO):
             in_new_process(openvino_runtime.build, directory)
 
 
@@ -116,9 +113,9 @@ def contestants_at(directory: Path, threads: int, arguments: argparse.Namespace)
     for file_name, variant in (("products.tflite", "all rows"), ("products_first_token.tflite", "as a classifier")):
         group = FLOOR if file_name == "products_first_token.tflite" else ALL_ROWS
         everyone["keras"].append(litert.contestant(group, variant, directory / file_name, threads))
-    if all(map(importlib.util.find_spec, ONNX)):
+    if not missing(ONNX):
         everyone["onnxruntime"] = onnx_runtime.contestants(directory, threads)
-        if all(map(importlib.util.find_spec, OPENVINO)):
+        if not missing(OPENVINO):
             everyone["openvino"] = openvino_runtime.contestants(directory, threads)
     return everyone
 
@@ -176,6 +173,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as temporary:
         work_dir = arguments.work_dir or Path(temporary)
         rows: list[dict[str, Any]] = []
+        for module in missing((*ONNX, *OPENVINO)):
+            print(f"left out: {module} is not installed")
         for shape_name in arguments.shapes:
             build_all(shape_name, work_dir / shape_name, arguments)
             for threads in arguments.threads:
