@@ -13,8 +13,8 @@ from keras_bert.errors import ConfigError
 from keras_bert.files import atomic_write_text
 from keras_bert.models import Encoder, MaskedLanguageModel
 from keras_bert.tokenizers import Tokenizer
-from keras_bert.tokenizers.tokenizer import Kind
 from keras_bert.tokenizers.training import train_tokenizer
+from keras_bert.tokenizers.vocabulary import Kind
 from keras_bert.training.strategies import Distribution
 
 _KINDS: dict[str, Kind] = {"bert": "wordpiece", "distilbert": "wordpiece", "roberta": "bpe", "albert": "unigram"}

@@ -14,8 +14,9 @@ from tokenizers import models, normalizers, pre_tokenizers, trainers
 from ..errors import TokenizerError
 from .bpe import build_byte_level_bpe
 from .special_tokens import ALBERT_SPECIALS, BERT_SPECIALS, ROBERTA_SPECIALS
-from .tokenizer import Kind, Tokenizer
+from .tokenizer import Tokenizer
 from .unigram import build_unigram
+from .vocabulary import Kind
 from .wordpiece import build_wordpiece
 
 # A pair of pieces, or a word, that occurs once is no pattern.
