@@ -26,7 +26,8 @@ from typing import Any
 import tokenizers
 from report import machine_facts, print_table, write_json
 
-from keras_bert.data.corpus import find_files, stream_texts
+from keras_bert.data.corpus import stream_texts
+from keras_bert.data.corpus_files import find_files
 from keras_bert.tokenizers import Tokenizer
 
 LINES_AT_ONCE = 10_000

@@ -20,7 +20,8 @@ from typing import Any, get_args
 import rich.console
 import rich.progress
 
-from keras_bert.data.corpus import CorpusFormat, DecodingErrors, DocumentFormat, find_files
+from keras_bert.data.corpus import CorpusFormat, DecodingErrors, DocumentFormat
+from keras_bert.data.corpus_files import find_files
 from keras_bert.data.preparation import prepare
 from keras_bert.data.preparation_plan import SHARD_TOKENS, PreparationSettings, Prepared
 from keras_bert.data.token_documents import SentenceRule, TextRules

@@ -15,7 +15,8 @@ from typing import get_args
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
-from keras_bert.data.corpus import DecodingErrors, find_files, stream_texts
+from keras_bert.data.corpus import DecodingErrors, stream_texts
+from keras_bert.data.corpus_files import find_files
 from keras_bert.errors import TokenizerError
 from keras_bert.tokenizers.training import train_tokenizer
 

@@ -1,4 +1,4 @@
-"""Corpora: files found by name, read in blocks of bounded size that end between documents, decoded to documents.
+"""Corpora: files read in blocks of bounded size that end between documents, decoded to documents.
 
 One reader serves `keras-bert train-tokenizer` and `keras-bert prepare-data`. Where blocks end depends on the files and
 the block size alone, so the work on blocks can be shared out in any way without changing what comes of it.
@@ -7,7 +7,6 @@ the block size alone, so the work on blocks can be shared out in any way without
 from __future__ import annotations
 
 import dataclasses
-import glob
 import gzip
 import json
 import pathlib
@@ -17,8 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import IO, Literal, get_args
 
 from ..errors import DataError
+from .corpus_files import plain_suffix
 
-SUFFIXES = (".txt", ".jsonl")
 # A longer document is cut into several, so that memory stays bounded: about a million tokens.
 MAX_DOCUMENT_BYTES = 4 << 20
 MAX_ROW_BYTES = 64 << 20
@@ -52,7 +51,7 @@ class CorpusFormat:
 
     def of_file(self, path: pathlib.Path) -> DocumentFormat:
         """The format of one file, never "auto"."""
-        if self.documents == "jsonl" or _plain_suffix(path) == ".jsonl":
+        if self.documents == "jsonl" or plain_suffix(path) == ".jsonl":
             return "jsonl"
         return "file" if self.documents == "auto" else self.documents
 
@@ -70,59 +69,6 @@ class Piece:
     offset: int
     line: int
     data: bytes
-
-
-def find_files(sources: Sequence[str]) -> list[pathlib.Path]:
-    """Files that `sources` name, in the order given, each once.
-
-    Args:
-        sources: files; folders, searched through for `.txt` and `.jsonl` files (also `.gz`) in sorted order; or globs.
-
-    Raises:
-        DataError: a source that names no file.
-    """
-    files: dict[pathlib.Path, None] = {}
-    for source in sources:
-        path = pathlib.Path(source)
-        if path.is_dir():
-            found = sorted(file for file in path.rglob("*") if file.is_file() and _plain_suffix(file) in SUFFIXES)
-        elif path.exists():
-            found = [path]
-        else:
-            found = sorted(pathlib.Path(name) for name in glob.glob(source, recursive=True) if not name.endswith("/"))
-            found = [file for file in found if file.is_file()]
-        if not found:
-            raise DataError(
-                f"{source}: no such file, no folder with {' or '.join(SUFFIXES)} files, and no glob that matches"
-            )
-        files.update(dict.fromkeys(found))
-    return list(files)
-
-
-def group_files(files: Sequence[pathlib.Path], block_bytes: int) -> list[list[pathlib.Path]]:
-    """Consecutive files that make about one block together; a file larger than a block stands alone.
-
-    Raises:
-        DataError: a file that is not there.
-    """
-    groups: list[list[pathlib.Path]] = []
-    room = 0
-    for path in files:
-        size = file_size(path)
-        if not groups or size > room:
-            groups.append([])
-            room = block_bytes
-        groups[-1].append(path)
-        room -= size
-    return groups
-
-
-def file_size(path: pathlib.Path) -> int:
-    """Bytes on disk. Raises DataError when the file is not there."""
-    try:
-        return path.stat().st_size
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
 
 
 def read_blocks(
@@ -291,11 +237,6 @@ def _decode(
         if on_replaced is not None:
             on_replaced(text.count("\ufffd") - data.count("\ufffd".encode()))
         return text
-
-
-def _plain_suffix(path: pathlib.Path) -> str:
-    """The suffix with `.gz` looked through."""
-    return (path.with_suffix("") if path.suffix == ".gz" else path).suffix
 
 
 def _field(line: str, name: str) -> str:

@@ -24,7 +24,8 @@ from typing import Any, TypeVar
 from ..errors import KerasBertError
 from ..tokenizers import Tokenizer
 from .assignment import KEYS_END, KeyChunks, shard_boundaries, shard_count
-from .corpus import file_size, group_files, read_blocks
+from .corpus import read_blocks
+from .corpus_files import file_size, group_files
 from .merging import KeyRange, keys_between, merge, merge_jobs, ranges_of
 from .parts import PartSummary
 from .preparation_jobs import PartJob, ShardJob, start_worker, tokenize_part, write_shard

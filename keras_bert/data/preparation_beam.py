@@ -19,7 +19,8 @@ from ..errors import KerasBertError, MissingExtraError
 from ..files import atomic_write_json
 from ..tokenizers import Tokenizer
 from .assignment import shard_boundaries, shard_count
-from .corpus import Piece, group_files, read_blocks
+from .corpus import Piece, read_blocks
+from .corpus_files import group_files
 from .parts import document_keys, select_share
 from .preparation_jobs import write_shard_file
 from .preparation_plan import (

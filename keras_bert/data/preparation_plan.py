@@ -13,7 +13,8 @@ from typing import Any
 from ..errors import DataError
 from ..files import atomic_write_json
 from ..tokenizers import Tokenizer
-from .corpus import CorpusFormat, file_size
+from .corpus import CorpusFormat
+from .corpus_files import file_size
 from .shards import MANIFEST, VERSION, Manifest, Shard, file_sha256, read_manifest, token_dtype, verify
 from .token_documents import TextRules
 

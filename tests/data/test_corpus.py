@@ -11,7 +11,8 @@ import random
 import pytest
 
 from keras_bert.data import corpus as module
-from keras_bert.data.corpus import CorpusFormat, documents, group_files, read_blocks
+from keras_bert.data.corpus import CorpusFormat, documents, read_blocks
+from keras_bert.data.corpus_files import group_files
 from keras_bert.errors import DataError
 
 

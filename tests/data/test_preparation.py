@@ -21,7 +21,8 @@ from tiny import tiny_tokenizer
 
 import keras_bert as kb
 from keras_bert.data import merging, preparation_plan
-from keras_bert.data.corpus import CorpusFormat, find_files
+from keras_bert.data.corpus import CorpusFormat
+from keras_bert.data.corpus_files import find_files
 from keras_bert.data.preparation import prepare
 from keras_bert.data.preparation_plan import WORK_FOLDER, PreparationSettings
 from keras_bert.data.shards import read_manifest, verify

@@ -13,7 +13,8 @@ import sys
 import command
 import pytest
 
-from keras_bert.data.corpus import find_files, stream_texts
+from keras_bert.data.corpus import stream_texts
+from keras_bert.data.corpus_files import find_files
 from keras_bert.errors import DataError, TokenizerError
 from keras_bert.tokenizers import Tokenizer
 from keras_bert.tokenizers.training import train_tokenizer

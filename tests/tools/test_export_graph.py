@@ -8,13 +8,15 @@ import pytest
 from harness import TINY, one_text, randomize
 from keras_bert_tools.tflite.calibrate import correct_bias, equalize, measure_inputs
 from keras_bert_tools.tflite.convert import build_model, to_bytes, write_model
+from keras_bert_tools.tflite.folding import for_one_query
 from keras_bert_tools.tflite.graph import FlatGraph
 from keras_bert_tools.tflite.layout import Layout
 from keras_bert_tools.tflite.prepare import Prepared, stored_again
 from keras_bert_tools.tflite.quantized import quantize_rows
+from keras_bert_tools.tflite.reading import read_weights
 from keras_bert_tools.tflite.recipes import RECIPES
 from keras_bert_tools.tflite.runtime import Session
-from keras_bert_tools.tflite.weights import for_one_query, map_matrices, read_weights
+from keras_bert_tools.tflite.weights import map_matrices
 from keras_bert_tools.tflite.writer import ModelWriter, with_root
 
 import keras_bert as kb

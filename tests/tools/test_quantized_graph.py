@@ -22,11 +22,11 @@ from keras_bert_tools.tflite.quantized import (
     storable_block_scales,
 )
 from keras_bert_tools.tflite.ranges import measure_ranges
+from keras_bert_tools.tflite.reading import read_weights
 from keras_bert_tools.tflite.recipes import RECIPES
 from keras_bert_tools.tflite.rounding import best_clips, int4_scales, round_to_int4
 from keras_bert_tools.tflite.runtime import Session
 from keras_bert_tools.tflite.schema import schema
-from keras_bert_tools.tflite.weights import read_weights
 from keras_bert_tools.tflite.writer import ModelWriter
 
 import keras_bert as kb

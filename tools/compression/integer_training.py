@@ -13,9 +13,10 @@ from keras_bert.models.quantization import dense_layers, quantizers
 from ..tflite.calibrate import measure_inputs
 from ..tflite.convert import add_task
 from ..tflite.ranges import measure_ranges
+from ..tflite.reading import read_weights
 from ..tflite.recipes import TRAINED, Recipe
 from ..tflite.rounding import best_clips, block_size_for
-from ..tflite.weights import linears_of, read_weights
+from ..tflite.weights import linears_of
 
 
 def train_for(model: Any, recipe: Recipe, texts: Sequence[Mapping[str, np.ndarray]]) -> None:

@@ -9,7 +9,8 @@ as quick and gives each text an answer that does not depend on where in the sequ
 from __future__ import annotations
 
 from .graph import MASKED, Activation, FlatGraph, InputNames
-from .operators import Subgraph, Tensor
+from .operators import Subgraph
+from .subgraph import Tensor
 from .weights import Block, Weights
 
 

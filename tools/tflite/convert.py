@@ -17,9 +17,9 @@ from .graph import FlatGraph, InputNames
 from .known_answer import known_answer
 from .layout import BATCH_SIGNATURE, Layout
 from .metadata import MODEL_METADATA_NAME, TensorDescription, write_metadata
-from .operators import Tensor
 from .prepare import prepare
 from .recipes import Recipe
+from .subgraph import Tensor
 from .weights import Weights
 from .writer import ModelWriter
 

@@ -12,8 +12,9 @@ import math
 
 import numpy as np
 
-from .operators import Subgraph, Tensor
+from .operators import Subgraph
 from .products import fully_connected, static_product
+from .subgraph import Tensor
 from .weights import Block, Linear, Norm, Weights
 
 MASKED = 1e9  # subtracted from the scores of padding, as in training

@@ -14,12 +14,14 @@ from keras_bert.layers.fake_quantization import weight_scales
 from keras_bert.models.quantization import quantizers
 
 from .calibrate import InputStatistics, equalize, measure_inputs
+from .folding import for_one_query
 from .graph import FlatGraph
 from .quantized import QuantizedMatrix, storable_block_scales
 from .ranges import ProductRanges, measure_ranges, static_linear
+from .reading import read_weights
 from .recipes import Recipe
 from .storing import stored_linear, stored_table
-from .weights import Linear, Weights, for_one_query, linears_of, map_matrices, read_weights
+from .weights import Linear, Weights, linears_of, map_matrices
 
 TABLES = ("embeddings.token_table", "embeddings.position_table")
 

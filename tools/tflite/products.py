@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .operators import Matrix, Subgraph, Tensor
+from .operators import Subgraph
 from .quantized import QuantizedMatrix, StaticGrids, pack_int4
 from .schema import schema
+from .subgraph import Matrix, Tensor
 
 _INT32 = np.iinfo(np.int32)
 
