@@ -31,7 +31,8 @@ import keras
 from report import print_table
 
 import keras_bert as kb
-from keras_bert.training.run_config import RunConfig, read_config
+from keras_bert.training.config_file import read_config
+from keras_bert.training.run_config import RunConfig
 
 # What the configuration for one small machine is meant for: one replica and a vocabulary of its own.
 SMALL, SMALL_VOCABULARY = "bert_mini", 8000

@@ -20,9 +20,10 @@ import pathlib
 import tensorflow as tf
 
 from keras_bert.errors import ConfigError
+from keras_bert.training.config_file import read_config
 from keras_bert.training.loop import train
 from keras_bert.training.run import prepare
-from keras_bert.training.run_config import DistributionSettings, RunConfig, read_config
+from keras_bert.training.run_config import DistributionSettings, RunConfig
 from keras_bert.training.strategies import Distribution, make_distribution
 
 from . import options as shared

@@ -1,12 +1,9 @@
-"""The configuration of a pretraining run: TOML to frozen dataclasses, every key known and checked."""
+"""The configuration of a pretraining run as frozen dataclasses, every key known and checked."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import pathlib
-import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from ..config import PRESETS, EncoderConfig
@@ -16,11 +13,6 @@ from .config_checks import known_keys, one_of, positive, require, typed
 from .distillation_settings import DistillationSettings
 from .optimizers import OPTIMIZERS
 from .strategies import STRATEGIES
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 # Keras dtype policy of each precision. Weights, gradients, slots and losses are float32 in all of them.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
@@ -255,41 +247,6 @@ _SECTIONS: dict[str, type] = {
     "logging": LoggingSettings,
     "distribution": DistributionSettings,
 }
-
-
-def read_config(path: str | os.PathLike[str], changes: Iterable[str] = ()) -> dict[str, Any]:
-    """The sections of a TOML file as dicts, with `section.key=value` changes; `RunConfig.from_dict` checks them.
-
-    Raises:
-        ConfigError: no such file, not TOML, or a change that is not `section.key=value`.
-    """
-    path = pathlib.Path(path)
-    try:
-        values = tomllib.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
-    for change in changes:
-        key, equals, text = change.partition("=")
-        section, *names = key.strip().split(".")
-        if not equals or not names:
-            raise ConfigError(f"--set: expected section.key=value, got {change!r}")
-        table = values.setdefault(section, {})
-        for name in names[:-1]:
-            table = table.setdefault(name, {}) if isinstance(table, dict) else None
-        if not isinstance(table, dict):
-            raise ConfigError(f"--set {key}: expected a section before the last dot")
-        table[names[-1]] = _value(text.strip())
-    return values
-
-
-def _value(text: str) -> Any:
-    """A TOML value; what is none is a string as it stands."""
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
 
 
 def _section(name: str, cls: type, values: Mapping[str, Any]) -> Any:

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import pytest
 from harness import GOLDENS
 from safetensors.numpy import load_file, save_file
 
 import keras_bert as kb
+from keras_bert.errors import CheckpointError
 
 # Ending of the class name in `transformers` -> our task.
 HEADS = {
@@ -21,6 +23,9 @@ HEADS = {
     "ForTokenClassification": kb.TokenClassifier,
     "ForQuestionAnswering": kb.QuestionAnswerer,
 }
+
+MLM = "bert/BertForMaskedLM"
+CLASSIFIER = "bert/BertForSequenceClassification"
 
 Tensors = dict[str, np.ndarray]
 
@@ -42,3 +47,16 @@ def copy_checkpoint(
     (folder / "config.json").write_text(json.dumps(config))
     save_file(change_tensors(tensors_of(GOLDENS / name)), folder / "model.safetensors")
     return folder
+
+
+def drop(*names: str) -> Callable[[Tensors], Tensors]:
+    """A change that leaves out the tensors `names`."""
+    return lambda tensors: {name: tensor for name, tensor in tensors.items() if name not in names}
+
+
+def refuse(path: pathlib.Path, *messages: str, task: Any = kb.MaskedLanguageModel) -> None:
+    """Assert that `task` does not read the checkpoint at `path`, and that the one message has all of `messages`."""
+    with pytest.raises(CheckpointError) as caught:
+        task.from_pretrained(path)
+    for message in messages:
+        assert message in str(caught.value)

@@ -3,28 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import resource
 
 import numpy as np
 import pytest
-from checkpoint_files import copy_checkpoint, tensors_of
-from harness import GOLDENS, TINY
+from checkpoint_files import CLASSIFIER, MLM, copy_checkpoint, refuse, tensors_of
+from harness import GOLDENS
 from safetensors.numpy import save_file
 
 import keras_bert as kb
-from keras_bert.errors import CheckpointError, KerasBertError, TokenizerError
-
-MLM = "bert/BertForMaskedLM"
-CLASSIFIER = "bert/BertForSequenceClassification"
-
-
-def refuse(path, *messages, task=kb.MaskedLanguageModel):
-    with pytest.raises(CheckpointError) as caught:
-        task.from_pretrained(path)
-    for message in messages:
-        assert message in str(caught.value)
-
+from keras_bert.errors import CheckpointError, TokenizerError
 
 # === Files ===
 
@@ -198,81 +185,6 @@ def test_other_labels_than_the_checkpoints():
         kb.SequenceClassifier.from_pretrained(GOLDENS / CLASSIFIER, labels=["a", "b"])
 
 
-# === Tensors ===
-
-
-def drop(*names):
-    return lambda tensors: {name: tensor for name, tensor in tensors.items() if name not in names}
-
-
-def test_missing_tensors_are_named(tmp_path):
-    one, other = "bert.encoder.layer.1.output.dense.bias", "cls.predictions.transform.LayerNorm.weight"
-    refuse(
-        copy_checkpoint(MLM, tmp_path, drop(one, other)),
-        "missing encoder.layer.1.output.dense.bias [16]",
-        f"missing {other} [16]",
-    )
-
-
-def test_left_over_tensors_are_named(tmp_path):
-    extra = {"bert.encoder.layer.2.output.dense.bias": np.zeros(16, "float32"), "step": np.zeros(1, "float32")}
-    refuse(
-        copy_checkpoint(MLM, tmp_path, lambda tensors: {**tensors, **extra}),
-        "left over bert.encoder.layer.2.output.dense.bias [16]",
-        "left over step [1]",
-    )
-
-
-def test_misshapen_tensors_are_named(tmp_path):
-    def transpose(tensors):
-        name = "bert.encoder.layer.0.intermediate.dense.weight"
-        return {**tensors, name: np.ascontiguousarray(tensors[name].T)}
-
-    refuse(copy_checkpoint(MLM, tmp_path, transpose), "intermediate.dense.weight has shape [16, 24], expected [24, 16]")
-
-
-def test_names_with_and_without_prefix(tmp_path):
-    name = "bert.embeddings.LayerNorm.weight"
-    refuse(
-        copy_checkpoint(MLM, tmp_path, lambda t: {**t, name.removeprefix("bert."): t[name]}),
-        "some tensors are there twice",
-    )
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-def test_values_that_are_not_finite(value, tmp_path):
-    def spoil(tensors):
-        tensors["bert.encoder.layer.0.output.dense.weight"][3, 4] = value
-        return tensors
-
-    refuse(copy_checkpoint(MLM, tmp_path, spoil), "bert.encoder.layer.0.output.dense.weight holds values")
-
-
-def test_whole_numbers_where_weights_belong(tmp_path):
-    name = "bert.embeddings.LayerNorm.weight"
-    refuse(copy_checkpoint(MLM, tmp_path, lambda t: {**t, name: np.ones(16, "int8")}), f"{name} holds int8")
-
-
-def untie(tensors):
-    decoder = tensors["bert.embeddings.word_embeddings.weight"].copy()
-    decoder[0, 0] += 1
-    return {**tensors, "cls.predictions.decoder.weight": decoder}
-
-
-def test_a_decoder_of_its_own(tmp_path):
-    copy_checkpoint(MLM, tmp_path, untie)
-    refuse(tmp_path, "cls.predictions.decoder.weight differs from bert.embeddings.word_embeddings.weight", "tied")
-    kb.Encoder.from_pretrained(tmp_path)  # which does not read it
-
-
-def test_part_of_a_head(tmp_path):
-    refuse(
-        copy_checkpoint(CLASSIFIER, tmp_path, drop("classifier.bias")),
-        "missing classifier.bias",
-        task=kb.SequenceClassifier,
-    )
-
-
 # === Tokenizers ===
 
 
@@ -286,80 +198,6 @@ def test_vocabulary_that_disagrees_with_the_embedding(words, tmp_path):
         return
     with pytest.raises(TokenizerError, match="48 rows"):
         kb.MaskedLanguageModel.from_pretrained(tmp_path)
-
-
-# === Saving ===
-
-
-@pytest.fixture
-def small_files():
-    """A disk that is full after 8 kB of a file, as the operating system can pretend."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, hard))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_full_disk_leaves_nothing(tmp_path, small_files):
-    model = kb.Encoder(TINY["bert"])
-    with pytest.raises(KerasBertError, match=r"model\.safetensors"):
-        model.save_pretrained(tmp_path / "new")
-    assert os.listdir(tmp_path) == []
-
-
-def test_a_full_disk_leaves_the_old_checkpoint(tmp_path, request):
-    copy_checkpoint("bert/BertModel", tmp_path / "model")
-    before = {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()}
-    request.getfixturevalue("small_files")
-    with pytest.raises(KerasBertError):
-        kb.Encoder(TINY["bert"]).save_pretrained(tmp_path / "model")
-    assert {file.name: file.read_bytes() for file in (tmp_path / "model").iterdir()} == before
-    assert os.listdir(tmp_path) == ["model"]
-
-
-def test_saving_over_a_checkpoint_that_is_open(tmp_path):
-    """Loading may map the file; saving in its place must not cut it short under the reader."""
-    copy_checkpoint(MLM, tmp_path)
-    model = kb.MaskedLanguageModel.from_pretrained(tmp_path)
-    model.save_pretrained(tmp_path)
-    assert set(tensors_of(tmp_path)) == set(tensors_of(GOLDENS / MLM))
-
-
-def test_saving_onto_a_file(tmp_path):
-    (tmp_path / "model").write_text("mine")
-    with pytest.raises(KerasBertError, match="it is a file"):
-        kb.Encoder(TINY["bert"]).save_pretrained(tmp_path / "model")
-    assert (tmp_path / "model").read_text() == "mine"
-
-
-def test_other_files_stay(tmp_path):
-    (tmp_path / "report.json").write_text("{}")
-    kb.Encoder(TINY["bert"]).save_pretrained(tmp_path)
-    assert sorted(os.listdir(tmp_path)) == ["config.json", "model.safetensors", "report.json"]
-
-
-def test_a_tensor_of_another_file_format(tmp_path):
-    """Names alone do not make a checkpoint: an empty tensor file is all missing."""
-    copy_checkpoint(MLM, tmp_path)
-    save_file({}, tmp_path / "model.safetensors")
-    refuse(tmp_path, "missing embeddings.word_embeddings.weight [48, 16]", "more")
-
-
-@pytest.mark.parametrize(
-    ("family", "changes", "message"),
-    [
-        ("distilbert", {"layer_norm_epsilon": 1e-5}, "no place for layer_norm_epsilon 1e-05 (would be read as 1e-12)"),
-        ("bert", {"position_offset": 2}, "position_offset 2 (would be read as 0)"),
-        ("bert", {"num_layer_groups": 1}, "num_layer_groups 1 (would be read as None)"),
-        ("roberta", {"position_offset": 0}, "position_offset 0 (would be read as 2)"),
-    ],
-)
-def test_a_configuration_that_would_change_is_not_saved(family, changes, message, tmp_path):
-    encoder = kb.Encoder(TINY[family].replace(**changes))
-    with pytest.raises(CheckpointError) as caught:
-        encoder.save_pretrained(tmp_path / "lost")
-    assert message in str(caught.value)
-    assert not (tmp_path / "lost").exists()
 
 
 # === Sentence encoders ===
@@ -386,11 +224,3 @@ def test_another_model_over_a_sentence_encoder_is_none(tmp_path):
     kb.Encoder.from_pretrained(GOLDENS / "bert/BertModel").save_pretrained(tmp_path)
     assert not (tmp_path / "modules.json").exists()
     assert not (tmp_path / "1_Pooling" / "config.json").exists()
-
-
-def test_weights_without_a_name_are_not_dropped(tmp_path):
-    """BERT's checkpoints know no embedding projection."""
-    encoder = kb.Encoder(TINY["bert"].replace(embedding_size=8))
-    with pytest.raises(CheckpointError, match=r"family bert have no name for .*projection/kernel"):
-        encoder.save_pretrained(tmp_path / "lost")
-    assert not (tmp_path / "lost").exists()

@@ -18,7 +18,7 @@ from keras_bert_tools.smoke import shrink
 from safetensors.numpy import load_file
 from tiny_shards import save_teacher, write_shards
 
-from keras_bert.training.run_config import read_config
+from keras_bert.training.config_file import read_config
 from keras_bert.training.strategies import Distribution
 
 pytestmark = pytest.mark.tensorflow_only

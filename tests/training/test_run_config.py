@@ -8,7 +8,8 @@ import pytest
 from keras_bert_tools.smoke import shrink
 
 from keras_bert.errors import ConfigError
-from keras_bert.training.run_config import RunConfig, read_config
+from keras_bert.training.config_file import read_config
+from keras_bert.training.run_config import RunConfig
 from keras_bert.training.strategies import Distribution
 from keras_bert.training.work_dir import WorkDir
 
