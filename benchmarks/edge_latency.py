@@ -14,22 +14,18 @@ Example:
 from __future__ import annotations
 
 import argparse
-import importlib.util
 import multiprocessing
 import os
 import tempfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from peers import litert, onnx_runtime, openvino_runtime
+from peers import ONNX, OPENVINO, litert, missing, onnx_runtime, openvino_runtime
 from peers.contest import CLOCKS, Contestant, hold
 from peers.shapes import SHAPES
 from report import machine_facts, print_table, write_json
 
 LENGTHS = (16, 20, 32, 64, 128)
-# What builds and runs a peer; OpenVINO's files are made from ONNX Runtime's, and quantised by nncf.
-ONNX, OPENVINO = ("onnx", "onnxruntime"), ("openvino", "nncf")
 PACKAGES = ("ai-edge-litert", "onnxruntime", "openvino", "nncf", "tensorflow", "keras", "numpy")
 
 OURS = "ours int8"
@@ -80,11 +76,6 @@ def in_new_process(function: Any, *arguments: Any) -> None:
     process.join()
     if process.exitcode:
         raise SystemExit(f"error: building the peers failed in {function.__name__}")
-
-
-def missing(modules: Iterable[str]) -> list[str]:
-    """Those that cannot be imported."""
-    return [module for module in modules if importlib.util.find_spec(module) is None]
 
 
 def build_all(shape_name: str, directory: Path, arguments: argparse.Namespace) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import importlib.util
 import os
 import random
 import statistics
@@ -27,7 +26,7 @@ from typing import Any
 
 import numpy as np
 from edge_latency import in_new_process
-from peers import onnx_runtime
+from peers import ONNX, missing, onnx_runtime
 from peers.contest import CLOCKS
 from peers.shapes import SHAPES
 from report import machine_facts, print_table, write_json
@@ -47,7 +46,7 @@ def build(shape_name: str, directory: Path, vocab: Path) -> None:
     from peers.exported import build
 
     build(shape_name, directory, vocab)
-    if importlib.util.find_spec("onnxruntime") and importlib.util.find_spec("onnx"):
+    if not missing(ONNX):
         onnx_runtime.build(shape_name, directory)
 
 
@@ -113,7 +112,7 @@ def mix(path: Path, texts: list[str], arguments: argparse.Namespace, threads: in
 
     clock = CLOCKS[arguments.clock]
     chosen: dict[str, Answer] = {"keras-bert-edge": keras_bert_edge.load(path, threads=threads)}
-    if importlib.util.find_spec("onnxruntime"):
+    if not missing(ONNX):
         for group, variants in onnx_answers(path.parent, arguments.vocab, threads).items():
             in_turns(variants, texts[:TURN], clock)
             quickest = in_turns(variants, texts[: 2 * TURN], clock)
