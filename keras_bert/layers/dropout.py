@@ -1,5 +1,5 @@
-"""Dropout whose random bits cost little: on TensorFlow a byte an element; inside a `dropout_seed` scope a hash, a pure
-function of one seed and nearly free under XLA on a CPU."""
+"""Dropout whose random bits cost little: on TensorFlow a byte an element; in a `dropout_seed` scope, where one
+seed decides all masks, a hash (nearly free under XLA on a CPU) or such bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ class Dropout(keras.layers.Dropout):
 
     Keras draws a float from Philox or Threefry for every element, which costs a third of a small model's training step
     on a CPU. Inside the scope the bits come from a hash of each element's index, integer arithmetic that XLA fuses into
-    the operation beside it. Outside it, on TensorFlow, each element takes one byte of Philox's: see `drop_by_bytes`.
+    the operation beside it. Outside it, on TensorFlow, and in a scope `by_bytes`, each element takes one byte of
+    Philox's: see `drop_by_bytes`.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -31,7 +32,7 @@ class Dropout(keras.layers.Dropout):
         if scope is not None:
             return scope.drop(inputs, self.rate)
         if keras.backend.backend() == "tensorflow" and self.noise_shape is None and self.rate < 255 / 256:
-            return drop_by_bytes(inputs, self.rate, self.seed_generator)
+            return drop_by_bytes(inputs, self.rate, self.seed_generator.next())
         return super().call(inputs, training=training)
 
 
@@ -40,32 +41,37 @@ def drop_by_bytes(x: Any, rate: float, seed: Any) -> Any:
 
     An element goes when its byte lies below t, so that a call drops t/256 of the elements; t is one of the two whole
     numbers about 256 `rate`, drawn so that its mean is that. The scale is 256 / (256 - t), so that the mean of `x` is
-    right in every call.
+    right in every call. TensorFlow alone: `keras.random` would divide every four bytes by the range of an integer, and
+    a product with the mask takes two thirds of the time of a choice between two tensors.
 
     Args:
-        x: floats of any shape.
+        x: finite floats of any shape.
         rate: at least 0, below 255/256.
-        seed: a `keras.random.SeedGenerator`.
+        seed: integers `[2]`.
     """
+    import tensorflow as tf
+
     shape = ops.shape(x)
     size = math.prod(shape)
     words = ops.cast((size + 3) // 4, "int32") + 1  # the last one draws t
-    bits = keras.random.randint((words, 1), -(2**31), 2**31 - 1, dtype="int32", seed=seed)
+    bits = tf.random.stateless_uniform((words, 1), tf.cast(seed, "int32"), None, None, "int32", alg="philox")
     low = math.floor(rate * 256)
     one_more = bits[-1, 0] < round((rate * 256 - low) * 2**32) - 2**31
     bound = ops.where(one_more, ops.cast(low + 1, "uint8"), ops.cast(low, "uint8"))
     scale = ops.where(one_more, ops.cast(256 / (255 - low), x.dtype), ops.cast(256 / (256 - low), x.dtype))
     bytes_ = ops.reshape(ops.reshape(ops.view(bits, dtype="uint8"), (-1,))[:size], shape)
-    return ops.where(bytes_ >= bound, x * scale, ops.zeros((), x.dtype))
+    return x * (ops.cast(bytes_ >= bound, x.dtype) * scale)
 
 
 @contextlib.contextmanager
-def dropout_seed(seed: Any) -> Iterator[None]:
+def dropout_seed(seed: Any, *, by_bytes: bool = False) -> Iterator[None]:
     """All `Dropout` inside draws from `seed`, an int32 tensor `[2]`: the same seed and calls, the same masks.
+
+    Without XLA each operation of the hash would be a pass over memory: `by_bytes` draws with the backend's own kernel.
 
     What is computed twice (rematerialised layers) must enter a scope of its own each time to see the same masks.
     """
-    token = _SCOPE.set(_SeedScope(seed))
+    token = _SCOPE.set(_SeedScope(seed, by_bytes))
     try:
         yield
     finally:
@@ -78,12 +84,15 @@ def derive_seed(seed: Any, number: int) -> Any:
 
 
 class _SeedScope:
-    def __init__(self, seed: Any) -> None:
-        self.seed, self.calls = seed, 0
+    def __init__(self, seed: Any, by_bytes: bool) -> None:
+        self.seed, self.by_bytes, self.calls = seed, by_bytes, 0
 
     def drop(self, x: Any, rate: float) -> Any:
         self.calls += 1
-        first, second = derive_seed(self.seed, self.calls)[0], self.seed[1]
+        seed = derive_seed(self.seed, self.calls)
+        if self.by_bytes:
+            return drop_by_bytes(x, rate, seed)
+        first, second = seed[0], seed[1]
         index = ops.reshape(ops.arange(math.prod(x.shape), dtype="int32"), x.shape)
         bits = _mix(ops.bitwise_xor(_mix(ops.bitwise_xor(index * _signed(0x9E3779B1), first)), second))
         # bits is uniform over int32: a share `rate` of its values lies below the bound.

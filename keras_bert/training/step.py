@@ -67,6 +67,7 @@ class PretrainingStep:
             "good_steps": self.good_steps,
         }
         nested = jit_compile and not distribution.is_tpu
+        self._dropout_by_bytes = not jit_compile and not distribution.is_tpu
         self._single = distribution.num_replicas == 1 and not distribution.is_tpu
         compiled = _compiler(nested)
         self._gradients = self._accumulate if self._single else compiled(self._accumulate)
@@ -162,7 +163,12 @@ class PretrainingStep:
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         taught = self.objective.taught(batch)
         with tf.GradientTape() as tape:
-            outputs = self.network(self._inputs(batch), training=True, dropout_seed=self._dropout_seed(index))
+            outputs = self.network(
+                self._inputs(batch),
+                training=True,
+                dropout_seed=self._dropout_seed(index),
+                dropout_by_bytes=self._dropout_by_bytes,
+            )
             loss, sums = self.objective.losses(outputs, batch, totals, taught)
             loss = loss * scale
         gradients = tape.gradient(
@@ -196,7 +202,7 @@ class PretrainingStep:
         count, optimizer = len(self.trainable), self.optimizer
         iterations, scale, good = old[-3:]
         gradients = [gradient / scale for gradient in gradients] if self.loss_scaling else gradients
-        norm = tf.sqrt(tf.add_n([tf.reduce_sum(tf.square(gradient)) for gradient in gradients]))
+        norm = tf.linalg.global_norm(gradients)
         if self.clip_norm is not None:
             factor = self.clip_norm / tf.maximum(norm, self.clip_norm)
             gradients = [gradient * factor for gradient in gradients]

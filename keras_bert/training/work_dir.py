@@ -18,7 +18,8 @@ from .run_config import RunConfig
 RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
 
-# What may differ when a run goes on: none of it changes which examples are seen, or what a step computes of them.
+# What may differ when a run goes on: none of it changes which examples are seen, or what a step computes of them
+# but for dropout's masks, which are drawn for each micro-batch, and otherwise under XLA.
 CHANGEABLE_SECTIONS = ("evaluation", "checkpoint", "logging", "distribution")
 CHANGEABLE_KEYS = (
     "data.folder",
