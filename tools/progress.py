@@ -1,9 +1,11 @@
-"""Progress of `fit` and of long loops on the terminal, on standard error so that results can be piped."""
+"""Progress of `fit` and of long loops on standard error: a bar on a terminal, elsewhere a line a minute."""
 
 from __future__ import annotations
 
 import contextlib
+import datetime
 import math
+import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -22,14 +24,33 @@ _COLUMNS = (
 )
 
 
-def _progress() -> rich.progress.Progress:
-    return rich.progress.Progress(*_COLUMNS, console=rich.console.Console(stderr=True))
+LINE_EVERY = 60.0  # seconds
+
+
+class _Progress(rich.progress.Progress):
+    """A bar; a line now and then where there is no terminal to draw it on (a log, a pipe)."""
+
+    def __init__(self) -> None:
+        super().__init__(*_COLUMNS, console=rich.console.Console(stderr=True))
+        self._told = time.monotonic()
+
+    def advance(self, task_id: rich.progress.TaskID, advance: float = 1) -> None:
+        super().advance(task_id, advance)
+        now = time.monotonic()
+        if self.console.is_terminal or now - self._told < LINE_EVERY:
+            return
+        self._told = now
+        task = self.tasks[task_id]
+        left = task.time_remaining
+        time_left = "" if left is None else f"{datetime.timedelta(seconds=round(left))} left"
+        parts = (task.description, f"{task.completed:.0f}/{task.total:.0f}", task.fields["note"], time_left)
+        self.console.print("  ".join(part for part in parts if part), highlight=False, markup=False, soft_wrap=True)
 
 
 @contextlib.contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar over `total` steps; yields the function that advances it."""
-    with _progress() as progress:
+    with _Progress() as progress:
         task = progress.add_task(description, total=total, note="")
         yield lambda steps: progress.advance(task, steps)
 
@@ -43,7 +64,7 @@ class FitProgress(keras.callbacks.Callback):
 
     def __init__(self, steps: int, done: int = 0) -> None:
         super().__init__()
-        self.progress = _progress()
+        self.progress = _Progress()
         self.steps, self.done = steps, done
 
     def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
@@ -57,7 +78,8 @@ class FitProgress(keras.callbacks.Callback):
             raise KerasBertError(
                 f"the loss is {loss} at batch {batch + 1}: lower the learning rate or look at the data"
             )
-        self.progress.update(self.task, advance=1, note=f"loss {loss:.4f}")
+        self.progress.update(self.task, note=f"loss {loss:.4f}")
+        self.progress.advance(self.task)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         values = ", ".join(f"{name} {value:.4f}" for name, value in (logs or {}).items())
