@@ -4,7 +4,8 @@ The tools are chained in a few sensible ways, from the mildest to the hardest: t
 half of the heads and feed-forward, half and a third of the layers, both; each written as dynamic_int8 and as int4. It
 stops at the first file that meets the target. In OUT lie model.tflite (the winner, or the nearest where none meets the
 target: exit status 3), its checkpoint under stages/, report.json, commands.sh (what was run, to repeat it), pareto.png
-and pareto.svg (extra `plots`). Files are run by keras-bert-edge (extra `edge`). A plan that fails is told, and the
+and pareto.svg (extra `plots`). A run that was interrupted goes on with the same command; what is done is also taken
+where only the target is another. Files are run by keras-bert-edge (extra `edge`). A plan that fails is told, and the
 others go on.
 
 On --train every stage is trained, vocabularies are cut and files calibrated. On --dev the epochs are chosen, the target

@@ -86,12 +86,19 @@ def shallow(classifier, tmp_path_factory):
     return folder
 
 
-def test_a_target_that_cannot_be_met_gives_the_nearest(shallow, sentiment, tmp_path, capsys):
+@pytest.fixture(scope="module")
+def searched(shallow, sentiment, tmp_path_factory):
+    """A run that tried every plan: its exit status, its command without the target, its folder."""
     pytest.importorskip("matplotlib")
-    out = tmp_path / "out"
+    out = tmp_path_factory.mktemp("searched") / "out"
     data = ("--train", sentiment, "--dev", sentiment, "--vocabulary", 70, "--epochs", 1, "--batch-size", 16)
-    target = ("--target", "size<1KB, accuracy>=0.5*teacher")
-    assert run("compress", shallow, "--task", "sequence_classification", *data, *target, "-o", out) == 3
+    command = ("compress", shallow, "--task", "sequence_classification", *data, "-o", out)
+    return run(*command, "--target", "size<1KB, accuracy>=0.5*teacher"), command, out
+
+
+def test_a_target_that_cannot_be_met_gives_the_nearest(searched):
+    status, _, out = searched
+    assert status == 3
     report = json.loads((out / "report.json").read_text())
     assert report["met"] is False
     assert [row["name"] for row in report["rows"]][-2:] == [
@@ -102,7 +109,6 @@ def test_a_target_that_cannot_be_met_gives_the_nearest(shallow, sentiment, tmp_p
     for row in report["rows"]:
         assert row["low"] <= row["accuracy"] <= row["high"]
         assert row["gzip"] < row["size"]
-    assert "comes nearest to" in capsys.readouterr().out
     assert (out / "pareto.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (out / "pareto.svg").read_text()
     commands = (out / "commands.sh").read_text()
@@ -111,6 +117,31 @@ def test_a_target_that_cannot_be_met_gives_the_nearest(shallow, sentiment, tmp_p
     assert commands.count("keras-bert quantize") == 6
     assert commands.splitlines()[-1] == f"cp {winner['file']} {out / 'model.tflite'}"
     assert subprocess.run(["sh", "-n", out / "commands.sh"], check=False).returncode == 0
+
+
+def test_what_is_done_is_not_done_again(searched, capsys):
+    """Not even for another target; but what was damaged is, and what was made from it."""
+    _, command, out = searched
+    stages = [out / "stages" / name for name in ("vocabulary", "vocabulary+structure")]
+
+    def contents():
+        paths = [*(stage / "model.safetensors" for stage in stages), *sorted((out / "files").glob("*.tflite"))]
+        return {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in paths}
+
+    before, commands = contents(), (out / "commands.sh").read_text()
+    damaged = stages[1] / "config.json"
+    damaged.write_text(damaged.read_text() + " ")
+    assert run(*command, "--target", "size<2KB") == 3
+    after = contents()
+    again = {path.name for path in before if before[path][1] != after[path][1]}
+    files = {f"vocabulary+structure.{recipe}.tflite" for recipe in ("dynamic_int8", "int4")}
+    assert again == {"model.safetensors", *files}
+    assert before[stages[0] / "model.safetensors"] == after[stages[0] / "model.safetensors"]
+    assert {path: found for path, (found, _) in before.items()} == {path: found for path, (found, _) in after.items()}
+    assert (out / "commands.sh").read_text() == commands
+    shown = capsys.readouterr().out
+    assert f"{stages[0]}: made before, taken as it is" in shown
+    assert "comes nearest to size<2KB" in shown
 
 
 def test_a_target_met_at_once_trains_nothing(shallow, sentiment, tmp_path):

@@ -14,6 +14,7 @@ from keras_bert.errors import KerasBertError
 
 from ..tasks import given
 from ..tflite.recipes import RECIPES
+from .finished import Finished
 from .job import Job
 from .measure import measure_file
 from .plans import Plan, Stage
@@ -22,7 +23,7 @@ _OF_THE_FILE = ("size", "gzip", "latency")  # measures that are not scores
 
 
 class Work:
-    """Runs jobs and keeps the commands of those that went well.
+    """Runs jobs and keeps the commands of those that went well; one that an earlier run finished is not run again.
 
     Args:
         options: of `compress`. checkpoint: the teacher's. output: the folder to write.
@@ -35,6 +36,8 @@ class Work:
         self.options, self.checkpoint, self.output, self.opened = options, checkpoint, output, opened
         self.commands: list[str] = []
         self._done: dict[pathlib.Path, float | KerasBertError] = {}
+        self._finished = Finished(output)
+        self._data = [pathlib.Path(path) for path in (options.train, options.dev) if path]
 
     def row(self, plan: Plan) -> dict[str, Any]:
         """Carry a plan out and measure its file: on dev, and under `test` its scores there.
@@ -114,15 +117,22 @@ class Work:
         return [*map(str, found), *(["--strict"] if options.strict else [])]
 
     def _run(self, job: str, *arguments: str, out: pathlib.Path) -> float:
-        """Run a job as the command line would; seconds that it took."""
+        """Run a job as the command line would, or take what it has made before; seconds that it took."""
         command = [*arguments, "-o", str(out)]
+        written = shlex.join(["keras-bert", job, *command])
+        inputs = [pathlib.Path(arguments[0]), *self._data]
+        if (seconds := self._finished.seconds(written, inputs, out)) is not None:
+            print(f"{out}: made before, taken as it is")
+            self.commands.append(written)
+            return seconds
         module = importlib.import_module(f"..{job}", __package__)
         parser = argparse.ArgumentParser(f"keras-bert {job}")
         module.add_arguments(parser)
         began = time.perf_counter()
         out.parent.mkdir(parents=True, exist_ok=True)
-        written = shlex.join(["keras-bert", job, *command])
         if module.run(parser.parse_args(command)):
             raise KerasBertError(f"{job} failed: {written}")
+        seconds = time.perf_counter() - began
+        self._finished.keep(written, inputs, out, seconds)
         self.commands.append(written)
-        return time.perf_counter() - began
+        return seconds
