@@ -29,7 +29,7 @@ def colours(tmp_path_factory):
 
 def test_several_labels(checkpoint, colours, tmp_path, capsys):
     out = tmp_path / "out"
-    options = ("--multi-label", "--epochs", 16, "--learning-rate", 5e-3, "--batch-size", 8, "-o", out)
+    options = ("--multi-label", "--epochs", 16, "--learning-rate", 5e-3, "--batch-size", 8, "--dropout", 0, "-o", out)
     assert run("finetune", checkpoint, "--train", colours, "--dev", colours, "--test", colours, *options) == 0
     report = json.loads((out / "report.json").read_text())
     assert report["labels"] == ["cinema", "praise"]
