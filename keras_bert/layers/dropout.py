@@ -1,5 +1,5 @@
-"""Dropout whose random bits cost little: on TensorFlow a byte an element; in a `dropout_seed` scope, where one
-seed decides all masks, a hash (nearly free under XLA on a CPU) or such bytes."""
+"""Dropout whose random bits cost little: on TensorFlow a byte an element; inside a `dropout_seed` scope a hash, a pure
+function of one seed and nearly free under XLA on a CPU."""
 
 from __future__ import annotations
 
@@ -21,8 +21,7 @@ class Dropout(keras.layers.Dropout):
 
     Keras draws a float from Philox or Threefry for every element, which costs a third of a small model's training step
     on a CPU. Inside the scope the bits come from a hash of each element's index, integer arithmetic that XLA fuses into
-    the operation beside it. Outside it, on TensorFlow, and in a scope `by_bytes`, each element takes one byte of
-    Philox's: see `drop_by_bytes`.
+    the operation beside it. Outside it, on TensorFlow, each element takes one byte of Philox's: see `drop_by_bytes`.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -64,14 +63,12 @@ def drop_by_bytes(x: Any, rate: float, seed: Any) -> Any:
 
 
 @contextlib.contextmanager
-def dropout_seed(seed: Any, *, by_bytes: bool = False) -> Iterator[None]:
+def dropout_seed(seed: Any) -> Iterator[None]:
     """All `Dropout` inside draws from `seed`, an int32 tensor `[2]`: the same seed and calls, the same masks.
-
-    Without XLA each operation of the hash would be a pass over memory: `by_bytes` draws with the backend's own kernel.
 
     What is computed twice (rematerialised layers) must enter a scope of its own each time to see the same masks.
     """
-    token = _SCOPE.set(_SeedScope(seed, by_bytes))
+    token = _SCOPE.set(_SeedScope(seed))
     try:
         yield
     finally:
@@ -84,15 +81,12 @@ def derive_seed(seed: Any, number: int) -> Any:
 
 
 class _SeedScope:
-    def __init__(self, seed: Any, by_bytes: bool) -> None:
-        self.seed, self.by_bytes, self.calls = seed, by_bytes, 0
+    def __init__(self, seed: Any) -> None:
+        self.seed, self.calls = seed, 0
 
     def drop(self, x: Any, rate: float) -> Any:
         self.calls += 1
-        seed = derive_seed(self.seed, self.calls)
-        if self.by_bytes:
-            return drop_by_bytes(x, rate, seed)
-        first, second = seed[0], seed[1]
+        first, second = derive_seed(self.seed, self.calls)[0], self.seed[1]
         index = ops.reshape(ops.arange(math.prod(x.shape), dtype="int32"), x.shape)
         bits = _mix(ops.bitwise_xor(_mix(ops.bitwise_xor(index * _signed(0x9E3779B1), first)), second))
         # bits is uniform over int32: a share `rate` of its values lies below the bound.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
@@ -73,25 +72,16 @@ class PretrainingNetwork(keras.Model):
         )
 
     def call(
-        self,
-        features: Mapping[str, Any],
-        training: bool | None = None,
-        dropout_seed: Any = None,
-        dropout_by_bytes: bool = False,
+        self, features: Mapping[str, Any], training: bool | None = None, dropout_seed: Any = None
     ) -> dict[str, Any]:
-        """Logits by name.
-
-        Args:
-            dropout_seed: int32 `[2]`, decides all dropout masks; None draws one.
-            dropout_by_bytes: for a step that XLA does not compile, see `keras_bert.layers.dropout_seed`.
-        """
+        """Logits by name. `dropout_seed` int32 `[2]` decides all dropout masks; None draws one."""
         if not training:
             return self._outputs(features, None)
         if dropout_seed is None:
             dropout_seed = ops.cast(self.seeds.next(), "int32")
-        return self._outputs(features, _Dropout(dropout_seed, dropout_by_bytes))
+        return self._outputs(features, dropout_seed)
 
-    def _outputs(self, features: Mapping[str, Any], dropout: _Dropout | None) -> dict[str, Any]:
+    def _outputs(self, features: Mapping[str, Any], seed: Any) -> dict[str, Any]:
         encoder: Any = self.model.encoder
         schedule = self.config.block_schedule
         masked = features["masked_positions"]
@@ -99,7 +89,7 @@ class PretrainingNetwork(keras.Model):
         if self.model.sentence_head is not None:
             wanted = ops.concatenate([masked, features["sentence_positions"]], axis=1)
 
-        x = _with_dropout(dropout, 0, encoder.embeddings)(
+        x = _with_seed(seed, 0, encoder.embeddings)(
             features["token_ids"],
             features.get("segment_ids") if self.config.uses_segments else None,
             features["position_ids"] if self.packed else None,
@@ -108,17 +98,17 @@ class PretrainingNetwork(keras.Model):
         bias = self._bias(keys, keys, encoder.embeddings.compute_dtype)
         whole = schedule if self.hidden else schedule[:-1]
         for number, index in enumerate(whole, start=1):
-            x = self._block(encoder.blocks[index], dropout, number)(x, bias)
+            x = self._block(encoder.blocks[index], seed, number)(x, bias)
         states, x = x, ops.take_along_axis(x, ops.expand_dims(wanted, -1), axis=1)
         if not self.hidden:
             bias = self._bias(ops.take_along_axis(keys, wanted, axis=1), keys, encoder.embeddings.compute_dtype)
-            x = self._block(encoder.blocks[schedule[-1]], dropout, len(schedule))(states, bias, x)
+            x = self._block(encoder.blocks[schedule[-1]], seed, len(schedule))(states, bias, x)
 
         count = masked.shape[1]
         outputs = {"mlm_logits": self.model.head(x[:, :count], encoder.embeddings.token_table)}
         if self.model.sentence_head is not None:
             pooled = encoder.pooler(x[:, count:])
-            outputs["sentence_logits"] = _with_dropout(dropout, len(schedule) + 1, self.model.sentence_head)(pooled)
+            outputs["sentence_logits"] = _with_seed(seed, len(schedule) + 1, self.model.sentence_head)(pooled)
         if self.hidden:
             outputs["sequence_output"] = states
         return outputs
@@ -131,26 +121,18 @@ class PretrainingNetwork(keras.Model):
         queries = ops.expand_dims(ops.expand_dims(queries, 1), 3)
         return attention_bias(ops.logical_and(ops.equal(queries, keys), keys > 0), dtype)
 
-    def _block(self, block: Any, dropout: _Dropout | None, number: int) -> Any:
-        run = _with_dropout(dropout, number, block)
-        return keras.remat(run) if self.rematerialize and dropout is not None else run
+    def _block(self, block: Any, seed: Any, number: int) -> Any:
+        run = _with_seed(seed, number, block)
+        return keras.remat(run) if self.rematerialize and seed is not None else run
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
-class _Dropout:
-    """What decides the masks of one step."""
-
-    seed: Any
-    by_bytes: bool
-
-
-def _with_dropout(dropout: _Dropout | None, number: int, layer: Any) -> Any:
+def _with_seed(seed: Any, number: int, layer: Any) -> Any:
     """`layer` as a function in training with its own part of the seed, or at inference where there is none."""
 
     def run(*inputs: Any) -> Any:
-        if dropout is None:
+        if seed is None:
             return layer(*inputs, training=False)
-        with dropout_seed(derive_seed(dropout.seed, number), by_bytes=dropout.by_bytes):
+        with dropout_seed(derive_seed(seed, number)):
             return layer(*inputs, training=True)
 
     return run

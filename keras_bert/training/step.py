@@ -67,7 +67,6 @@ class PretrainingStep:
             "good_steps": self.good_steps,
         }
         nested = jit_compile and not distribution.is_tpu
-        self._dropout_by_bytes = not jit_compile and not distribution.is_tpu
         self._single = distribution.num_replicas == 1 and not distribution.is_tpu
         compiled = _compiler(nested)
         self._gradients = self._accumulate if self._single else compiled(self._accumulate)
@@ -163,12 +162,7 @@ class PretrainingStep:
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         taught = self.objective.taught(batch)
         with tf.GradientTape() as tape:
-            outputs = self.network(
-                self._inputs(batch),
-                training=True,
-                dropout_seed=self._dropout_seed(index),
-                dropout_by_bytes=self._dropout_by_bytes,
-            )
+            outputs = self.network(self._inputs(batch), training=True, dropout_seed=self._dropout_seed(index))
             loss, sums = self.objective.losses(outputs, batch, totals, taught)
             loss = loss * scale
         gradients = tape.gradient(
