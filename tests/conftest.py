@@ -13,7 +13,7 @@ os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
 import pytest
 
-pytest.register_assert_rewrite("harness")
+pytest.register_assert_rewrite("harness", "checkpoint_files")
 
 # What takes longest comes first: two processes share the files, and neither should be left alone with these at the end.
 LONGEST = ("training/test_distributed.py", "compression", "tools", "training")

@@ -41,10 +41,14 @@ class _Progress(rich.progress.Progress):
             return
         self._told = now
         task = self.tasks[task_id]
-        left = task.time_remaining
-        time_left = "" if left is None else f"{datetime.timedelta(seconds=round(left))} left"
-        parts = (task.description, f"{task.completed:.0f}/{task.total:.0f}", task.fields["note"], time_left)
+        left = "" if task.time_remaining is None else time_left(task.time_remaining)
+        parts = (task.description, f"{task.completed:.0f}/{task.total:.0f}", task.fields["note"], left)
         self.console.print("  ".join(part for part in parts if part), highlight=False, markup=False, soft_wrap=True)
+
+
+def time_left(seconds: float) -> str:
+    """As a line of a log says it: `0:06:10 left`."""
+    return f"{datetime.timedelta(seconds=round(seconds))} left"
 
 
 @contextlib.contextmanager

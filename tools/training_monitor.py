@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime
 import pathlib
 import time
 from collections.abc import Mapping
@@ -12,6 +11,8 @@ import rich.console
 import rich.progress
 
 from keras_bert.training.monitor import Monitor
+
+from .progress import time_left
 
 
 class TerminalMonitor(Monitor):
@@ -66,7 +67,7 @@ class TerminalMonitor(Monitor):
     def _left(self, record: Mapping[str, Any]) -> str:
         done = record["step"] - self.first
         seconds = (time.monotonic() - self.started) / max(done, 1) * (self.steps - record["step"])
-        return f"{datetime.timedelta(seconds=round(seconds))} left"
+        return time_left(seconds)
 
     def _print(self, text: str) -> None:
         self.console.print(text, highlight=False, markup=False, soft_wrap=True)

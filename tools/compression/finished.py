@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import keras_bert as kb
 from keras_bert.data.shards import file_sha256
-from keras_bert.files import atomic_write_text
+from keras_bert.files import atomic_write_json
 
 RECORD = "done.json"
 
@@ -25,20 +25,25 @@ class Finished:
             records = {}
         self._records: dict[str, dict[str, str | float]] = records if isinstance(records, dict) else {}
 
-    def seconds(self, command: str, inputs: Sequence[pathlib.Path], out: pathlib.Path) -> float | None:
-        """How long `command` took when it made `out`; None where that, or what it read, is no more as it was then."""
+    def seconds(self, command: str, read: str, out: pathlib.Path) -> float | None:
+        """How long `command` took when it made `out`; None where that, or `read`, is no more as it was then.
+
+        Args:
+            read: `digest_of` what the command reads.
+        """
         record = self._records.get(command)
-        if not isinstance(record, dict) or record.get("inputs") != _read(inputs) or record.get("result") != _made(out):
+        if not isinstance(record, dict) or record.get("inputs") != read or record.get("result") != _made(out):
             return None
         return float(record["seconds"])
 
-    def keep(self, command: str, inputs: Sequence[pathlib.Path], out: pathlib.Path, seconds: float) -> None:
-        """Remember that `command` has made `out` from `inputs`."""
-        self._records[command] = {"inputs": _read(inputs), "result": _made(out), "seconds": seconds}
-        atomic_write_text(self._path, json.dumps(self._records, indent=1) + "\n")
+    def keep(self, command: str, read: str, out: pathlib.Path, seconds: float) -> None:
+        """Remember that `command` has made `out` from what had the digest `read` before it began."""
+        self._records[command] = {"inputs": read, "result": _made(out), "seconds": seconds}
+        atomic_write_json(self._path, self._records)
 
 
-def _read(inputs: Sequence[pathlib.Path]) -> str:
+def digest_of(inputs: Sequence[pathlib.Path]) -> str:
+    """Digest of files, of folders' files, and of this package's version."""
     return _digest([kb.__version__, *map(_content, inputs)])
 
 

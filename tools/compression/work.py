@@ -14,7 +14,7 @@ from keras_bert.errors import KerasBertError
 
 from ..tasks import given
 from ..tflite.recipes import RECIPES
-from .finished import Finished
+from .finished import Finished, digest_of
 from .job import Job
 from .measure import measure_file
 from .plans import Plan, Stage
@@ -120,8 +120,8 @@ class Work:
         """Run a job as the command line would, or take what it has made before; seconds that it took."""
         command = [*arguments, "-o", str(out)]
         written = shlex.join(["keras-bert", job, *command])
-        inputs = [pathlib.Path(arguments[0]), *self._data]
-        if (seconds := self._finished.seconds(written, inputs, out)) is not None:
+        read = digest_of([pathlib.Path(arguments[0]), *self._data])
+        if (seconds := self._finished.seconds(written, read, out)) is not None:
             print(f"{out}: made before, taken as it is")
             self.commands.append(written)
             return seconds
@@ -133,6 +133,6 @@ class Work:
         if module.run(parser.parse_args(command)):
             raise KerasBertError(f"{job} failed: {written}")
         seconds = time.perf_counter() - began
-        self._finished.keep(written, inputs, out, seconds)
+        self._finished.keep(written, read, out, seconds)
         self.commands.append(written)
         return seconds

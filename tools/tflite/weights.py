@@ -10,9 +10,7 @@ import numpy as np
 
 from keras_bert.config import EncoderConfig
 
-from .quantized import QuantizedMatrix, StaticGrids
-
-Matrix = np.ndarray | QuantizedMatrix
+from .quantized import StaticGrids
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
