@@ -20,7 +20,7 @@ import pathlib
 import tensorflow as tf
 
 from keras_bert.errors import ConfigError
-from keras_bert.training.config_file import read_config
+from keras_bert.training.config_file import apply_changes, read_config
 from keras_bert.training.loop import train
 from keras_bert.training.run import prepare
 from keras_bert.training.run_config import DistributionSettings, RunConfig
@@ -69,6 +69,7 @@ def run(options: argparse.Namespace) -> int:
     distribution = _distribution(config.distribution)
     if options.smoke:
         values = shrink(config.to_dict(), distribution)
+        apply_changes(values, options.changes)  # what is asked for holds, whatever is small otherwise
         if not options.data:
             place = work_dir.resolve()  # "." has no name of its own
             values = make_smoke_data(values, place.parent / f"{place.name}.smoke-data")

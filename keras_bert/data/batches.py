@@ -11,6 +11,7 @@ import numpy as np
 
 from ..config import IGNORED_TARGET, EncoderConfig
 from ..tokenizers import Tokenizer
+from .pipeline import generated_dataset
 
 _CHUNK = 2048
 _POOL = 50
@@ -160,6 +161,4 @@ def batched_dataset(
     names = ("token_ids", "padding_mask", *(("segment_ids",) if config.uses_segments else ()))
     row = tf.TensorSpec((None, None), tf.int32)
     target = row if isinstance(targets, TokenTargets) else tf.nest.map_structure(spec, targets)
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=(dict.fromkeys(names, row), target))
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(texts) // batch_size)))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return generated_dataset(batches, (dict.fromkeys(names, row), target), -(-len(texts) // batch_size))

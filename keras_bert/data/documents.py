@@ -14,6 +14,7 @@ from ..errors import DataError
 from ..tokenizers import Tokenizer
 from .batches import TokenizedTexts, batch_indices, laid_end_to_end
 from .classification import LabelledTexts, inputs_of, read_labelled_texts
+from .pipeline import generated_dataset
 from .tables import Columns
 from .windows import Window, WindowMaker, bare_texts
 
@@ -98,9 +99,7 @@ class DocumentExamples:
         names = ("token_ids", "padding_mask", *(("segment_ids",) if config.uses_segments else ()))
         row = tf.TensorSpec((None, None, None), tf.int32)
         target = tf.TensorSpec((None, *targets.shape[1:]), tf.as_dtype(targets.dtype))
-        dataset = tf.data.Dataset.from_generator(batches, output_signature=(dict.fromkeys(names, row), target))
-        dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(self) // batch_size)))
-        return dataset.prefetch(tf.data.AUTOTUNE)
+        return generated_dataset(batches, (dict.fromkeys(names, row), target), -(-len(self) // batch_size))
 
 
 def documents(

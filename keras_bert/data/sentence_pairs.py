@@ -16,6 +16,7 @@ from ..errors import DataError
 from ..tokenizers import Tokenizer
 from .batches import TokenizedTexts, batch_indices, laid_end_to_end, tokenize
 from .classification import inputs_of
+from .pipeline import generated_dataset
 from .tables import Columns, read_rows
 
 
@@ -129,9 +130,7 @@ def paired_dataset(
     names = ("token_ids", "padding_mask", *(("segment_ids",) if config.uses_segments else ()))
     row = tf.TensorSpec((None, None), tf.int32)
     signature = (dict.fromkeys(names, row), tf.TensorSpec((None,), tf.float32))
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(longer) // batch_size)))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return generated_dataset(batches, signature, -(-len(longer) // batch_size))
 
 
 def sentence_pairs(

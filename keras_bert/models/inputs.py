@@ -123,7 +123,7 @@ def _checked_batches(config: EncoderConfig, batches: Any) -> Any:
             checked = tf.nest.map_structure(tf.identity, batch)
         return checked if len(batch) > 1 else checked[0]
 
-    return batches.map(check).prefetch(tf.data.AUTOTUNE)
+    return batches.map(check).prefetch(2)
 
 
 def jit_default() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -15,7 +16,8 @@ from .strategies import Distribution
 
 
 class TrainingBatches:
-    """This worker's part of the global batches, from `positions` on (None: from the beginning)."""
+    """This worker's part of the global batches, from `positions` on (None: from the beginning), `ahead` batches made
+    ahead of what is read."""
 
     def __init__(
         self,
@@ -24,6 +26,7 @@ class TrainingBatches:
         lanes: int,
         positions: list[list[int]] | None,
         distribution: Distribution,
+        ahead: int,
     ) -> None:
         dataset = data.dataset(
             batch_size=batch_size,
@@ -31,6 +34,7 @@ class TrainingBatches:
             positions=positions,
             worker=distribution.worker,
             num_workers=distribution.num_workers,
+            ahead=ahead,
         )
         self._iterator = dataset.as_numpy_iterator()
 
@@ -46,23 +50,29 @@ class HeldOut:
 
     Attributes:
         batch_size: examples of a global batch. lanes: in how many lanes they are read. count: how many batches.
+        distribution: this worker's place among the others.
     """
 
     data: PretrainingData
     batch_size: int
     lanes: int
     count: int
+    distribution: Distribution
 
-    def batches(self, distribution: Distribution) -> Iterator[dict[str, Any]]:
-        """This worker's part of the first `count` global batches."""
-        dataset = self.data.dataset(
+    @functools.cached_property
+    def _dataset(self) -> Any:
+        """Written once: that takes seconds, which every evaluation would spend again."""
+        return self.data.dataset(
             batch_size=self.batch_size,
             lanes=self.lanes,
-            worker=distribution.worker,
-            num_workers=distribution.num_workers,
-        )
+            worker=self.distribution.worker,
+            num_workers=self.distribution.num_workers,
+        ).take(self.count)
+
+    def batches(self) -> Iterator[dict[str, Any]]:
+        """This worker's part of the first `count` global batches."""
         with named_errors():
-            yield from dataset.take(self.count).as_numpy_iterator()
+            yield from self._dataset.as_numpy_iterator()
 
 
 def open_held_out(config: RunConfig, data: PretrainingData, distribution: Distribution) -> HeldOut | None:
@@ -88,7 +98,7 @@ def open_held_out(config: RunConfig, data: PretrainingData, distribution: Distri
     if size % replicas:
         raise ConfigError(f"evaluation.batch_size: expected a multiple of {replicas} replicas, got {size}")
     lanes = lanes_of(held_out, config.data.lanes, size, distribution.num_workers)
-    return HeldOut(held_out, size, lanes, config.evaluation.batches)
+    return HeldOut(held_out, size, lanes, config.evaluation.batches, distribution)
 
 
 def lanes_of(data: PretrainingData, most: int, batch_size: int, num_workers: int) -> int:

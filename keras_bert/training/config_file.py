@@ -29,6 +29,16 @@ def read_config(path: str | os.PathLike[str], changes: Iterable[str] = ()) -> di
         raise ConfigError(f"cannot read {path}: {error.strerror or error}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
+    apply_changes(values, changes)
+    return values
+
+
+def apply_changes(values: dict[str, Any], changes: Iterable[str]) -> None:
+    """Make `section.key=value` changes to the sections of a configuration.
+
+    Raises:
+        ConfigError: a change of another form.
+    """
     for change in changes:
         key, equals, text = change.partition("=")
         section, *names = key.strip().split(".")
@@ -40,7 +50,6 @@ def read_config(path: str | os.PathLike[str], changes: Iterable[str] = ()) -> di
         if not isinstance(table, dict):
             raise ConfigError(f"--set {key}: expected a section before the last dot")
         table[names[-1]] = _value(text.strip())
-    return values
 
 
 def _value(text: str) -> Any:

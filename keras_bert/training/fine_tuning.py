@@ -9,7 +9,7 @@ from keras import ops
 
 from ..errors import ConfigError
 from .fused_adamw import FusedAdamW
-from .schedules import make_adamw
+from .schedules import adamw
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -32,8 +32,11 @@ class LayerwiseAdamW(FusedAdamW):
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         factor, first = self._rate_of[self._get_variable_index(variable)]
-        rate = ops.cast(learning_rate, "float32") * factor
-        super().update_step(gradient, variable, rate * ops.cast(self.iterations >= first, "float32") if first else rate)
+        if factor != 1:
+            learning_rate = ops.cast(learning_rate, "float32") * factor
+        if first:
+            learning_rate = learning_rate * ops.cast(self.iterations >= first, "float32")
+        super().update_step(gradient, variable, learning_rate)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "rates": {path: list(rate) for path, rate in self.rates.items()}}
@@ -102,6 +105,14 @@ def fine_tuning_optimizer(
         after = round(steps * unfreeze / (len(model.encoder.schedule) + 1))
         rates = layer_rates(model, layer_decay=layer_decay, unfreeze_after=after)
     accumulation = {"gradient_accumulation_steps": accumulate} if accumulate > 1 else {}
-    return make_adamw(
-        LayerwiseAdamW, learning_rate, steps, warmup, weight_decay, clip_norm, average, rates=rates, **accumulation
+    return adamw(
+        learning_rate,
+        steps=steps,
+        warmup=warmup,
+        weight_decay=weight_decay,
+        clip_norm=clip_norm,
+        average=average,
+        kind=LayerwiseAdamW,
+        rates=rates,
+        **accumulation,
     )

@@ -42,6 +42,15 @@ class FusedAdamW(AveragedAdamW):
     """
 
     weight_decay: Any
+    # beta_1 and beta_2 to the power of the step under way, the same for all variables.
+    _powers: Any = None
+
+    def _backend_update_step(self, *arguments: Any) -> None:
+        if _on_tensorflow():
+            step = ops.cast(self.iterations + 1, "float32")
+            self._powers = [ops.power(ops.cast(beta, "float32"), step) for beta in (self.beta_1, self.beta_2)]
+        super()._backend_update_step(*arguments)
+        self._powers = None
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         if self.weight_decay and self._use_weight_decay(variable):
@@ -53,21 +62,17 @@ class FusedAdamW(AveragedAdamW):
         import tensorflow as tf
 
         index = self._get_variable_index(variable)
-
-        def number(value: Any) -> Any:
-            return ops.cast(value, variable.dtype)
-
-        step = number(self.iterations + 1)
+        first_power, second_power = (ops.cast(power, variable.dtype) for power in self._powers)
         tf.raw_ops.ResourceApplyAdam(
             var=_handle(variable),
             m=_handle(self._momentums[index]),
             v=_handle(self._velocities[index]),
-            beta1_power=ops.power(number(self.beta_1), step),
-            beta2_power=ops.power(number(self.beta_2), step),
-            lr=number(learning_rate),
-            beta1=number(self.beta_1),
-            beta2=number(self.beta_2),
-            epsilon=number(self.epsilon),
+            beta1_power=first_power,
+            beta2_power=second_power,
+            lr=ops.cast(learning_rate, variable.dtype),
+            beta1=self.beta_1,
+            beta2=self.beta_2,
+            epsilon=self.epsilon,
             # Dense: a sparse kernel would leave the moments of the rows that a batch has not as they are.
             grad=tf.cast(tf.convert_to_tensor(gradient), variable.dtype),
         )

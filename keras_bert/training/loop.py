@@ -43,8 +43,10 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
     records.begin(progress.step, last)
     try:
         with StopSignals(run.distribution.num_workers == 1) as stop, named_worker_errors(run.distribution.num_workers):
+            # While the device computes a call, the batches of the next are made.
+            ahead = max(2, config.training.steps_per_call)
             source = TrainingBatches(
-                run.data, config.training.batch_size, run.lanes, progress.positions, run.distribution
+                run.data, config.training.batch_size, run.lanes, progress.positions, run.distribution, ahead
             )
             while progress.step < last and not stop.asked:
                 started = time.monotonic()
@@ -85,7 +87,7 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
 def evaluate(run: Run, held_out: HeldOut) -> dict[str, float]:
     """Losses, accuracies and perplexity on the first batches of the held-out shards, without dropout."""
     sums = np.zeros(len(SUMS))
-    for batch in held_out.batches(run.distribution):
+    for batch in held_out.batches():
         sums += run.step.evaluate(batch)
     return run.step.objective.evaluation_metrics(sums)
 

@@ -73,6 +73,8 @@ def adamw(
     weight_decay: float = 0.01,
     clip_norm: float | None = 1.0,
     average: float = 0.0,
+    kind: Callable[..., keras.optimizers.AdamW] | None = None,
+    **others: Any,
 ) -> keras.optimizers.AdamW:
     """AdamW with linear warmup and decay; LayerNorm and biases do not decay (BERT paper, appendix A.2).
 
@@ -84,26 +86,11 @@ def adamw(
         average: keep a moving average of the weights beside them, over about this share of the steps (Polyak averaging,
             see `AveragedAdamW`); `fit` ends with it, `keras.callbacks.SwapEMAWeights` shows it after each epoch. 0:
             none.
+        kind: the class, where a step is to do more; None: the quickest of the backend.
+        others: arguments of that class alone.
     """
-    if keras.backend.backend() == "tensorflow":
-        kind = FusedAdamW
-    else:
-        # Keras's own, no class derived from it, is one call for all variables on PyTorch; XLA fuses either on JAX.
-        kind = AveragedAdamW if average else keras.optimizers.AdamW
-    return make_adamw(kind, learning_rate, steps, warmup, weight_decay, clip_norm, average)
-
-
-def make_adamw(
-    kind: Callable[..., keras.optimizers.AdamW],
-    learning_rate: float,
-    steps: int,
-    warmup: float,
-    weight_decay: float,
-    clip_norm: float | None,
-    average: float,
-    **others: Any,
-) -> keras.optimizers.AdamW:
-    """An optimizer of that kind with the arguments of `adamw`, and `others` of its own."""
+    if kind is None:
+        kind = _quickest(average)
     optimizer = kind(
         WarmupLinearDecay(learning_rate, round(steps * warmup), steps),
         weight_decay=weight_decay,
@@ -116,3 +103,10 @@ def make_adamw(
     )
     optimizer.exclude_from_weight_decay(var_names=list(EXCLUDED))
     return optimizer
+
+
+def _quickest(average: float) -> Callable[..., keras.optimizers.AdamW]:
+    if keras.backend.backend() == "tensorflow":
+        return FusedAdamW
+    # Keras's own, no class derived from it, is one call for all variables on PyTorch; XLA fuses either on JAX.
+    return AveragedAdamW if average else keras.optimizers.AdamW

@@ -10,6 +10,7 @@ from test_distiller import make, targets_of, texts_of
 
 
 def main():
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     cpu = tf.config.list_physical_devices("CPU")[0]
     tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
     start, results = None, []

@@ -46,6 +46,8 @@ def main(job, output, environment):
     # Where it stands, in the output, should it hang.
     faulthandler.dump_traceback_later(240, repeat=True)
     os.environ.update(environment)
+    # As in conftest.py: what optimizing the graph of a tiny model takes, 20 steps never earn back.
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
     if job.get("cpu_devices"):
         tf.config.set_logical_device_configuration(
             tf.config.list_physical_devices("CPU")[0], [tf.config.LogicalDeviceConfiguration()] * job["cpu_devices"]

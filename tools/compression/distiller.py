@@ -11,6 +11,7 @@ from keras import ops
 
 from keras_bert.errors import ConfigError
 from keras_bert.models import get_family
+from keras_bert.models.inputs import build_optimizer
 from keras_bert.training import distillation
 
 from .soft_labels import stacked_logits
@@ -113,6 +114,10 @@ class Distiller(keras.Model):
     def build(self, input_shape: Any = None) -> None:
         """All parts are built already."""
         self.built = True
+
+    def fit(self, *arguments: Any, **options: Any) -> Any:
+        build_optimizer(self)
+        return super().fit(*arguments, **options)
 
     def call(self, inputs: Any, training: bool | None = None) -> Any:
         """The student's outputs and hidden states and, where it runs, the teacher's hidden states."""

@@ -43,7 +43,10 @@ def measure_importance(model: Any, batches: Iterable[tuple[Any, Any]]) -> Import
     blocks = model.encoder.blocks
     kernels = [(block.attention.out.kernel.value, block.feedforward_out.kernel.value) for block in blocks]
 
-    @tf.function(reduce_retracing=True)
+    # A dataset says which lengths are open: one graph for all batches.
+    specs = getattr(batches, "element_spec", None)
+
+    @tf.function(reduce_retracing=specs is None, input_signature=specs, autograph=False)
     def gate_gradients(features: Any, targets: Any) -> Any:
         with tf.GradientTape() as tape:
             outputs = model(features, training=False)

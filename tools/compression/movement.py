@@ -12,7 +12,6 @@ import keras
 from keras import ops
 
 from keras_bert.training import adamw
-from keras_bert.training.optimizers import EXCLUDED
 
 from .masks import check_sparsity, prunable_kernels
 
@@ -58,8 +57,7 @@ class MovementScores(keras.callbacks.Callback):
 
     def optimizer(self, learning_rate: float, **options: Any) -> keras.optimizers.Optimizer:
         """As `keras_bert.adamw`, watching the gradients of the pruned matrices."""
-        made = MovementAdamW.from_config(adamw(learning_rate, **options).get_config())
-        made.exclude_from_weight_decay(var_names=list(EXCLUDED))
+        made = adamw(learning_rate, **options, kind=MovementAdamW)
         made.scores = self
         return made
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from keras_bert.config import IGNORED_TARGET, EncoderConfig
 from keras_bert.data.batches import TokenizedTexts, TokenTargets, batch_indices
+from keras_bert.data.pipeline import generated_dataset
 from keras_bert.errors import KerasBertError
 from keras_bert.files import atomic_path
 
@@ -166,9 +167,7 @@ def distillation_dataset(
         {name: tf.TensorSpec((None, None), tf.int32) for name in features},
         {name: tf.nest.map_structure(lambda values, n=name: spec(n, values), both[name]) for name in both},
     )
-    dataset = tf.data.Dataset.from_generator(batches, output_signature=signature)
-    dataset = dataset.apply(tf.data.experimental.assert_cardinality(-(-len(texts) // batch_size)))
-    return dataset.prefetch(tf.data.AUTOTUNE)
+    return generated_dataset(batches, signature, -(-len(texts) // batch_size))
 
 
 def _digest(teacher: Any, texts: TokenizedTexts) -> str:

@@ -15,7 +15,6 @@ import numpy as np
 
 import keras_bert as kb
 from keras_bert.errors import KerasBertError
-from keras_bert.models.inputs import build_optimizer
 
 from .. import options as shared
 from ..progress import FitProgress, progress_bar
@@ -162,7 +161,6 @@ def train(
     best = BestEpoch(lambda: evaluate(task, student, dev_data, max_length).scores, student, output, first)
     averaged = [keras.callbacks.SwapEMAWeights(swap_on_epoch=True)] if settings.average else []
     keep = [KeepZeros(student)] if not added else []
-    build_optimizer(distiller)
     progress = FitProgress(steps)
     with progress.shown():
         history = distiller.fit(

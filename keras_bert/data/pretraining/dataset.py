@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from ...errors import DataError
 from ...tokenizers import Tokenizer
+from ..pipeline import read_ahead
 from ..shards import Manifest, file_sha256, read_manifest
 from .examples import Examples, full_sentences, sentence_keys
 from .packing import one_example_rows, packed_rows
@@ -70,6 +71,7 @@ class PretrainingData:
         positions: Sequence[Sequence[int]] | None = None,
         worker: int = 0,
         num_workers: int = 1,
+        ahead: int = 2,
     ) -> Any:
         """An endless `tf.data.Dataset` of batches, dicts with static shapes.
 
@@ -85,6 +87,7 @@ class PretrainingData:
             lanes: in how many parts the corpus is read, at most one a shard. Part of what the batches depend on.
             positions: where each of the lanes begins, as `next_positions` gives them; None is the beginning.
             worker: which of `num_workers` reads; worker w gets rows w * B to (w + 1) * B of each global batch.
+            ahead: batches that are made ahead of the reader.
 
         Raises:
             DataError: numbers that do not divide as they must.
@@ -102,15 +105,16 @@ class PretrainingData:
             return self._lane(number, lanes, starts[number]).rebatch(rows_of_lane, drop_remainder=True)
 
         dataset = tf.data.Dataset.range(worker * own, (worker + 1) * own)
+        threads = min(own, os.cpu_count() or 1)
         dataset = dataset.interleave(
-            _plain(lane), cycle_length=own, block_length=1, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True
+            _plain(lane), cycle_length=own, block_length=1, num_parallel_calls=threads, deterministic=True
         )
         dataset = dataset.batch(own, drop_remainder=True)
 
         def join(values: tf.Tensor) -> tf.Tensor:
             return tf.reshape(values, [own * rows_of_lane, *values.shape[2:]])
 
-        dataset = dataset.map(_plain(lambda batch: tf.nest.map_structure(join, batch))).prefetch(tf.data.AUTOTUNE)
+        dataset = read_ahead(dataset.map(_plain(lambda batch: tf.nest.map_structure(join, batch))), ahead)
         options = tf.data.Options()
         # The worker's part is cut out here already.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
