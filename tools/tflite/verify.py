@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import itertools
 import json
 import os
 import pathlib
@@ -88,6 +87,7 @@ def verify(
     if not fitting:
         raise ExportError(f"no text is short enough to check the exported model with: {dict(layout.signatures)}")
     advance(len(texts) - len(fitting))
+    lists = None if layout.batch_size is None else _Lists(path, size, model, layout.batch_size, comparison)
     for features, reference in keras_outputs(model, fitting, layout.profile):
         length = features["token_ids"].shape[1]
         signature = fitting_signatures(layout.signatures, features)[0]
@@ -98,9 +98,9 @@ def verify(
             raise ExportError(f"the exported model fails at {length} tokens: {error}") from error
         rows = length if model.task in _ROW_TASKS else None
         comparison.add(reference, {name: value[:, :rows] for name, value in outputs.items()}, length)
+        if lists:
+            lists.add(features, reference)
         advance(1)
-    if layout.batch_size is not None:
-        _add_batches(comparison, path, size, model, layout.batch_size, fitting)
     tokens = sum(features["token_ids"].shape[1] for features in fitting)
     agreement = _judged(comparison, recipe, model)
     return Verification(
@@ -108,26 +108,30 @@ def verify(
     )
 
 
-def _add_batches(
-    comparison: Comparison,
-    path: str | os.PathLike[str],
-    size: int,
-    model: Any,
-    batch_size: int,
-    texts: Sequence[Mapping[str, np.ndarray]],
-) -> None:
-    """Compare the same texts as the model for lists answers them, `batch_size` neighbours in length at once."""
-    with zipfile.ZipFile(path) as archive:
-        root = json.loads(archive.read("config.json"))["batch"]["root"]
-    session = Session(with_root(pathlib.Path(path).read_bytes()[:size], root), threads=2)
-    references = keras_outputs(model, texts, "default")
-    while len(group := list(itertools.islice(references, batch_size))) == batch_size:
-        longest = group[-1][0]["token_ids"].shape[1]
-        rows = [padded(features, longest, model.config.pad_token_id) for features, _ in group]
+class _Lists:
+    """Compares the same texts as the model for lists answers them, `batch_size` neighbours in length at once."""
+
+    def __init__(
+        self, path: str | os.PathLike[str], size: int, model: Any, batch_size: int, comparison: Comparison
+    ) -> None:
+        with zipfile.ZipFile(path) as archive:
+            root = json.loads(archive.read("config.json"))["batch"]["root"]
+        self.session = Session(with_root(pathlib.Path(path).read_bytes()[:size], root), threads=2)
+        self.model, self.batch_size, self.comparison = model, batch_size, comparison
+        self.group: list[tuple[Mapping[str, np.ndarray], dict[str, np.ndarray]]] = []
+
+    def add(self, features: Mapping[str, np.ndarray], reference: dict[str, np.ndarray]) -> None:
+        """The next text, from the shortest to the longest; compared when its list is full."""
+        self.group.append((features, reference))
+        if len(self.group) < self.batch_size:
+            return
+        longest = features["token_ids"].shape[1]
+        rows = [padded(each, longest, self.model.config.pad_token_id) for each, _ in self.group]
         inputs = {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
-        outputs = session.run(BATCH_SIGNATURE, inputs)
-        for row, (_, reference) in enumerate(group):
-            comparison.add(reference, {name: value[row : row + 1] for name, value in outputs.items()}, longest)
+        outputs = self.session.run(BATCH_SIGNATURE, inputs)
+        for row, (_, expected) in enumerate(self.group):
+            self.comparison.add(expected, {name: value[row : row + 1] for name, value in outputs.items()}, longest)
+        self.group.clear()
 
 
 def expected_size(model: Any, recipe: Recipe) -> int:
