@@ -43,6 +43,8 @@ def test_smoke_of_every_configuration(name, tmp_path):
     assert run("pretrain", name, "--work-dir", tmp_path / "run", "--smoke", *options) == 0
     report = json.loads((tmp_path / "run" / "report.json").read_text())
     assert (report["step"], report["steps"]) == (6, 6)
+    kinds = [json.loads(line)["kind"] for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
+    assert kinds.count("evaluation") == 1  # as --set has it; --smoke alone evaluates every 3 steps
     pairs = report["config"]["examples"]["objective"] in ("nsp", "sop")
     assert ("sentence_accuracy" in report["evaluation"]) is pairs
     model_class = kb.PretrainingModel if pairs else kb.MaskedLanguageModel

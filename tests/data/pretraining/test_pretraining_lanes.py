@@ -99,6 +99,11 @@ def test_lanes_own_their_shards(corpus: Corpus) -> None:
     assert {number // 2 for number in firsts} == {0, 1}
 
 
+def test_no_thread_is_waited_for_at_the_end(corpus: Corpus) -> None:
+    """See `read_ahead`."""
+    assert corpus.data().dataset(8).options().autotune.enabled is False
+
+
 def test_next_positions() -> None:
     ids = [[1, 0, 2, 7], [0, 0, 1, 9], [0, 1, 0, 0], [1, 0, 2, 8]]
     assert next_positions(ids) == [Position(1, 0, 1), Position(0, 2, 9)]
