@@ -123,7 +123,11 @@ def _checked_batches(config: EncoderConfig, batches: Any) -> Any:
             checked = tf.nest.map_structure(tf.identity, batch)
         return checked if len(batch) > 1 else checked[0]
 
-    return batches.map(check).prefetch(2)
+    from ..data.pipeline import read_ahead
+
+    checked = batches.map(check)
+    # Tuned where its maker says so: see `read_ahead` for what that costs.
+    return checked.prefetch(2) if batches.options().autotune.enabled else read_ahead(checked)
 
 
 def jit_default() -> bool:

@@ -129,6 +129,20 @@ def test_ids_in_tensors_and_datasets_are_checked(family, name, value, rows, enco
 
 
 @pytest.mark.tensorflow_only
+@pytest.mark.parametrize("asked", [None, False, True])
+def test_a_dataset_is_tuned_where_it_asks_for_it_alone(asked, monkeypatch, encoders):
+    import tensorflow as tf
+
+    model = kb.TokenClassifier(encoders["bert"])
+    options, seen = tf.data.Options(), []
+    if asked is not None:
+        options.autotune.enabled = asked
+    monkeypatch.setattr(keras.Model, "predict", lambda model, batches, **_: seen.append(batches.options()))
+    model.predict(dataset(features(TINY["bert"])).with_options(options))
+    assert seen[0].autotune.enabled is bool(asked)
+
+
+@pytest.mark.tensorflow_only
 def test_arrays_in_a_function_of_tensorflow(encoders):
     import tensorflow as tf
 
