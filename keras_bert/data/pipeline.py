@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-_AHEAD = 2
+AHEAD = 2
 
 
 def generated_dataset(batches: Callable[[], Iterator[Any]], signature: Any, count: int) -> Any:
@@ -20,8 +20,8 @@ def generated_dataset(batches: Callable[[], Iterator[Any]], signature: Any, coun
     return read_ahead(dataset.apply(tf.data.experimental.assert_cardinality(count)))
 
 
-def read_ahead(dataset: Any, batches: int = _AHEAD) -> Any:
-    """The dataset with `batches` made ahead of the reader, and without tf.data's autotuning.
+def read_ahead(dataset: Any, batches: int = AHEAD) -> Any:
+    """The dataset with `batches` made ahead of the reader, and without tf.data's autotuning unless it asks for it.
 
     Autotuning has a thread that sleeps between two looks for twice as long each time, up to a minute. An iterator that
     is deleted waits for it: TensorFlow 2.21 wakes the thread before the cancellation that it looks for is set, and it
@@ -30,5 +30,5 @@ def read_ahead(dataset: Any, batches: int = _AHEAD) -> Any:
     import tensorflow as tf
 
     options = tf.data.Options()
-    options.autotune.enabled = False
+    options.autotune.enabled = bool(dataset.options().autotune.enabled)
     return dataset.prefetch(batches).with_options(options)

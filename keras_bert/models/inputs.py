@@ -107,6 +107,8 @@ def _checked_batches(config: EncoderConfig, batches: Any) -> Any:
         return batches
     import tensorflow as tf
 
+    from ..data.pipeline import read_ahead
+
     if not isinstance(batches, tf.data.Dataset):
         return batches
     tables = {"token_ids": config.vocab_size, "segment_ids": config.num_segments}
@@ -123,11 +125,7 @@ def _checked_batches(config: EncoderConfig, batches: Any) -> Any:
             checked = tf.nest.map_structure(tf.identity, batch)
         return checked if len(batch) > 1 else checked[0]
 
-    from ..data.pipeline import read_ahead
-
-    checked = batches.map(check)
-    # Tuned where its maker says so: see `read_ahead` for what that costs.
-    return checked.prefetch(2) if batches.options().autotune.enabled else read_ahead(checked)
+    return read_ahead(batches.map(check))
 
 
 def jit_default() -> bool:

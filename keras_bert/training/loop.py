@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..data.pipeline import AHEAD
 from ..errors import TrainingError
 from .batches import HeldOut, TrainingBatches
 from .monitor import Monitor, Records
@@ -44,7 +45,7 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
     try:
         with StopSignals(run.distribution.num_workers == 1) as stop, named_worker_errors(run.distribution.num_workers):
             # While the device computes a call, the batches of the next are made.
-            ahead = max(2, config.training.steps_per_call)
+            ahead = max(AHEAD, config.training.steps_per_call)
             source = TrainingBatches(
                 run.data, config.training.batch_size, run.lanes, progress.positions, run.distribution, ahead
             )

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from ...errors import DataError
 from ...tokenizers import Tokenizer
-from ..pipeline import read_ahead
+from ..pipeline import AHEAD, read_ahead
 from ..shards import Manifest, file_sha256, read_manifest
 from .examples import Examples, full_sentences, sentence_keys
 from .packing import one_example_rows, packed_rows
@@ -71,7 +71,7 @@ class PretrainingData:
         positions: Sequence[Sequence[int]] | None = None,
         worker: int = 0,
         num_workers: int = 1,
-        ahead: int = 2,
+        ahead: int = AHEAD,
     ) -> Any:
         """An endless `tf.data.Dataset` of batches, dicts with static shapes.
 
