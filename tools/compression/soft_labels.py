@@ -66,7 +66,7 @@ def teacher_logits(
     rows: list[Any] = [None] * len(texts)
     for indices in batch_indices(texts.lengths, batch_size, shuffle=False):
         features = teacher_features(texts.features(indices, teacher.config), teacher, teacher_ids)
-        logits = keras.ops.convert_to_numpy(stacked_logits(teacher(features, training=False))).astype("float32")
+        logits = keras.ops.convert_to_numpy(stacked_logits(teacher.predict_on_batch(features))).astype("float32")
         for index, row, length in zip(indices, logits, texts.lengths[indices], strict=True):
             rows[index] = row[:length] if per_token else row[None]
         on_batch(len(indices))
@@ -123,6 +123,7 @@ def distillation_dataset(
     config: EncoderConfig,
     *,
     batch_size: int,
+    weights: np.ndarray | None = None,
     seed: int = 0,
     segments: bool = False,
 ) -> Any:
@@ -131,6 +132,7 @@ def distillation_dataset(
     Args:
         targets: array [texts, ...], such arrays by output name, or `TokenTargets`.
         soft: None leaves `soft` out.
+        weights: what a text's own targets weigh, float32 [texts], added to the targets by the name `weight`; None: 1.
         config: the student's. segments: the teacher reads the batches too, and has segments: they are in the features
             whether the student has any or not.
     """
@@ -150,6 +152,8 @@ def distillation_dataset(
         both = {"hard": hard}
         if soft is not None:
             both["soft"] = soft.rows(texts, indices, length)
+        if weights is not None:
+            both["weight"] = weights[indices]
         return features, both
 
     def batches() -> Iterator[Any]:
