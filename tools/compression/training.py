@@ -79,11 +79,19 @@ def add_loss_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--relations", type=float, default=0.0, help="relations of queries, keys and values (default 0)")
     group.add_argument("--relation-layer", type=int, metavar="N", help="of the teacher, from 0; default: its last")
     group.add_argument("--relation-heads", type=shared.positive(int), metavar="N", help="default: the teacher's heads")
-    group.add_argument(
-        "--augment", type=shared.not_negative(int), default=0, metavar="N",
-        help="that many altered copies of each text, which the teacher labels (default 0)",
-    )  # fmt: skip
+    add_augment_option(group)
     group.add_argument("--teacher-logits", metavar="FILE", help="keep its logits in FILE, or take them from there")
+
+
+def add_augment_option(group: Any) -> None:
+    """--augment, of `TrainingSettings`."""
+    group.add_argument(
+        "--augment",
+        type=shared.not_negative(int),
+        default=0,
+        metavar="N",
+        help="that many altered copies of each text, which the teacher labels (default 0)",
+    )
 
 
 def settings_from(options: argparse.Namespace) -> TrainingSettings:

@@ -103,8 +103,9 @@ class Work:
         found = ["--train", options.train, *(["--dev", options.dev] if options.dev else [])]
         found += ["--epochs", options.epochs, "--seed", options.seed]
         found += ["--batch-size", options.batch_size, "--learning-rate", options.learning_rate]
-        if options.max_length:
-            found += ["--max-length", options.max_length]
+        for name in ("augment", "max_length"):
+            if value := getattr(options, name):
+                found += [f"--{name.replace('_', '-')}", value]
         return [*(str(value) for value in found), *self._reading()]
 
     def _reading(self) -> list[str]:
