@@ -44,7 +44,7 @@ JOBS: dict[str, tuple[str, ...]] = {
     "half the layers, no teacher": ("prune", "--layers", "HALF_LAYERS", "--soft", "0", "--hard", "1", "--epochs", "5"),
     "half the heads and feed-forward": ("prune", "--heads", "HALF_HEADS", "--feedforward", "HALF_UNITS"),
     "50% zeros": ("prune", "--sparsity", "0.5"),
-    "2:4": ("prune", "--sparsity", "0.5", "--pattern", "2:4"),
+    "2:4": ("prune", "--sparsity", "0.5", "--pattern", "2:4", "--epochs", "5"),
     "80% zeros": ("prune", "--sparsity", "0.8", "--epochs", "6"),
     "80% zeros, movement": ("prune", "--sparsity", "0.8", "--method", "movement", "--epochs", "6"),
     "8,000 tokens": ("prune", "--vocabulary", "8000"),

@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--vocabulary", type=shared.positive(int), default=8000, help="tokens kept (default 8000)")
     parser.add_argument("--epochs", type=shared.positive(int), default=3, help="of every stage (default 3)")
     parser.add_argument("--batch-size", type=shared.positive(int), default=32)
-    parser.add_argument("--learning-rate", type=shared.positive(float), default=5e-5)
+    parser.add_argument("--learning-rate", type=shared.positive(float), help="default: that of finetune for each model")
     add_augment_option(parser)
     parser.add_argument("--max-length", type=shared.positive(int), help="longest input in tokens; default: the task's")
     parser.add_argument("--all", action="store_true", help="run every plan, whether or not the target is met")

@@ -32,10 +32,13 @@ def hidden_states(model, inputs):
 
 def trained(teacher, student, losses, path, tmp_path, **settings):
     data = read_labelled_texts(path)
-    still = TrainingSettings(epochs=1, learning_rate=1e-12, weight_decay=0.0, average=0.0, batch_size=8, **settings)
+    still = {"epochs": 1, "learning_rate": 1e-12, "weight_decay": 0.0, "average": 0.0, "batch_size": 8}
     options = argparse.Namespace()
     task = ADAPTERS["sequence_classification"]
-    return train(task, student, data, data, tmp_path / "out", still, losses, options, teacher=teacher)
+    return train(
+        task, student, data, data, tmp_path / "out", TrainingSettings(**{**still, **settings}), losses, options,
+        teacher=teacher,
+    )  # fmt: skip
 
 
 def test_teacher_with_segments_of_a_student_without(tmp_path):
@@ -63,3 +66,12 @@ def test_texts_are_as_long_as_both_can_read(sentiment, tmp_path):
     notes = trained(teacher, student, losses, sentiment, tmp_path, max_length=20).notes
     lengths = [len(student.tokenizer.encode(text).token_ids) for text in read_labelled_texts(sentiment).texts]
     assert notes == [f"{sum(length > 10 for length in lengths)} of 60 training texts were cut to 10 tokens"]
+
+
+@pytest.mark.parametrize(("width", "rate"), [(16, 10 * 2.5e-5), (384, 4 * 2.5e-5)])
+def test_the_rate_is_that_of_fine_tuning_at_the_width_of_the_student(width, rate, sentiment, tmp_path):
+    student = tiny_classifier(tmp_path / "student", 4, hidden_size=width)
+    found = trained(None, student, DistillationLosses(), sentiment, tmp_path, learning_rate=None)
+    assert found.learning_rate == pytest.approx(rate)
+    with_one = trained(None, student, DistillationLosses(), sentiment, tmp_path, learning_rate=1e-3)
+    assert with_one.learning_rate == 1e-3

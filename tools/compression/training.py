@@ -27,11 +27,11 @@ from .soft_labels import SoftLabels, cached_logits, distillation_dataset, teache
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """As the options of `keras-bert finetune` of the same names, with one learning rate for all widths."""
+    """As the options of `keras-bert finetune` of the same names; no learning rate is its default for the student."""
 
     epochs: int = 3
     batch_size: int = 32
-    learning_rate: float = 5e-5
+    learning_rate: float | None = None
     warmup: float = 0.1
     weight_decay: float = 0.01
     average: float = 0.1
@@ -42,21 +42,25 @@ class TrainingSettings:
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """The best epoch, its scores on the development set, and what `fit` recorded."""
+    """The best epoch, its scores on the development set, what `fit` recorded, and the peak of the learning rate."""
 
     epoch: int
     scores: dict[str, float]
     history: dict[str, list[float]]
     seconds: float
+    learning_rate: float
     notes: list[str]
 
 
-def add_training_options(parser: argparse.ArgumentParser, *, epochs: int) -> None:
-    """Options that become `TrainingSettings`."""
+def add_training_options(parser: argparse.ArgumentParser, *, epochs: int, learning_rate: float | None = None) -> None:
+    """Options that become `TrainingSettings`, with these defaults."""
     group = parser.add_argument_group("training")
     group.add_argument("--epochs", type=int, default=epochs, help="default: %(default)s")
     group.add_argument("--batch-size", type=shared.positive(int), default=32)
-    group.add_argument("--learning-rate", type=shared.positive(float), default=5e-5, help="peak (default 5e-5)")
+    rate = learning_rate or "that of finetune for the student's task and width"
+    group.add_argument(
+        "--learning-rate", type=shared.positive(float), default=learning_rate, help=f"peak; default: {rate}"
+    )
     group.add_argument(
         "--warmup", type=shared.share(below_one=False), default=0.1, help="share of the steps it rises (default 0.1)"
     )
@@ -163,12 +167,14 @@ def train(
         seed=settings.seed,
         segments=losses.reads_teacher and teacher.config.uses_segments,
     )
+    schedule = task.schedule(train_data, len(getattr(student, "labels", ())))
+    learning_rate = settings.learning_rate or schedule.rate_at(student.config.hidden_size)
     steps_an_epoch = int(dataset.cardinality())
     steps = settings.epochs * steps_an_epoch
     distiller = Distiller(student, losses, teacher=teacher, teacher_ids=teacher_ids)
     distiller.compile(
         optimizer(
-            settings.learning_rate,
+            learning_rate,
             steps=steps,
             warmup=settings.warmup,
             weight_decay=settings.weight_decay,
@@ -189,7 +195,7 @@ def train(
             verbose=0,
             callbacks=[*averaged, *keep, *added, best, progress],
         )
-    return Trained(best.epoch, best.scores, history.history, time.time() - started, examples.notes)
+    return Trained(best.epoch, best.scores, history.history, time.time() - started, learning_rate, examples.notes)
 
 
 def evaluate(task: TaskAdapter, model: Any, data: Any, max_length: int | None = None) -> Evaluation:

@@ -102,8 +102,8 @@ class Work:
         # Without --dev the jobs hold the same tenth out, drawn from the same seed.
         found = ["--train", options.train, *(["--dev", options.dev] if options.dev else [])]
         found += ["--epochs", options.epochs, "--seed", options.seed]
-        found += ["--batch-size", options.batch_size, "--learning-rate", options.learning_rate]
-        for name in ("augment", "max_length"):
+        found += ["--batch-size", options.batch_size]
+        for name in ("learning_rate", "augment", "max_length"):
             if value := getattr(options, name):
                 found += [f"--{name.replace('_', '-')}", value]
         return [*(str(value) for value in found), *self._reading()]
