@@ -39,7 +39,7 @@ from .compression.measure import edge_runner
 from .compression.picture import draw, figure_class
 from .compression.plans import Plan, plans_for
 from .compression.target import Condition, check_measures, meets, nearest, parse_target
-from .compression.training import add_augment_option, evaluate
+from .compression.training import evaluate
 from .compression.work import Work
 from .evaluate import saved_adapter
 from .report import print_table, write_report
@@ -62,7 +62,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=shared.positive(int), default=3, help="of every stage (default 3)")
     parser.add_argument("--batch-size", type=shared.positive(int), default=32)
     parser.add_argument("--learning-rate", type=shared.positive(float), help="default: that of finetune for each model")
-    add_augment_option(parser)
     parser.add_argument("--max-length", type=shared.positive(int), help="longest input in tokens; default: the task's")
     parser.add_argument("--all", action="store_true", help="run every plan, whether or not the target is met")
     parser.add_argument("--seed", type=int, default=0)

@@ -13,8 +13,6 @@ from ..config import IGNORED_TARGET, EncoderConfig
 from ..tokenizers import Tokenizer
 from .pipeline import generated_dataset
 
-Row = Sequence[int] | np.ndarray
-
 _CHUNK = 2048
 _POOL = 50
 
@@ -91,7 +89,7 @@ def tokenize(
     return dataclasses.replace(laid_end_to_end(rows()), truncated=truncated)
 
 
-def laid_end_to_end(rows: Iterable[tuple[Row, Row]]) -> TokenizedTexts:
+def laid_end_to_end(rows: Iterable[tuple[Sequence[int], Sequence[int]]]) -> TokenizedTexts:
     """Rows of (token ids, segment ids), each read once."""
     token_ids, segment_ids, lengths = [], [], []
     for tokens, segments in rows:

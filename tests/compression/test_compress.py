@@ -92,7 +92,6 @@ def searched(shallow, sentiment, tmp_path_factory):
     pytest.importorskip("matplotlib")
     out = tmp_path_factory.mktemp("searched") / "out"
     data = ("--train", sentiment, "--dev", sentiment, "--vocabulary", 70, "--epochs", 1, "--batch-size", 16)
-    data += ("--augment", 1)
     command = ("compress", shallow, "--task", "sequence_classification", *data, "-o", out)
     return run(*command, "--target", "size<1KB, accuracy>=0.5*teacher"), command, out
 
@@ -113,7 +112,7 @@ def test_a_target_that_cannot_be_met_gives_the_nearest(searched):
     assert (out / "pareto.png").read_bytes().startswith(b"\x89PNG")
     assert "<svg" in (out / "pareto.svg").read_text()
     commands = (out / "commands.sh").read_text()
-    assert commands.count("keras-bert prune") == commands.count("--augment 1") == 2
+    assert commands.count("keras-bert prune") == 2
     assert commands.count("keras-bert export") == 1
     assert commands.count("keras-bert quantize") == 6
     assert commands.splitlines()[-1] == f"cp {winner['file']} {out / 'model.tflite'}"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any
 
 import keras
@@ -149,12 +148,7 @@ class Distiller(keras.Model):
             parts["soft"] = self._soft(y["soft"], stacked_logits(y_pred["outputs"]), mask)
         if wanted.hard:
             # Keras's own losses come divided by the number of replicas.
-            weight = y.get("weight")
-            if weight is not None and isinstance(y_pred["outputs"], Mapping):
-                weight = dict.fromkeys(y_pred["outputs"], weight)
-            parts["hard"] = replicas * self.student.compute_loss(
-                x=x, y=y["hard"], y_pred=y_pred["outputs"], sample_weight=weight
-            )
+            parts["hard"] = replicas * self.student.compute_loss(x=x, y=y["hard"], y_pred=y_pred["outputs"])
         if self._teacher_trunk is not None:
             parts |= self._inner(y_pred["hidden"], y_pred["teacher_hidden"], mask)
         for name, value in parts.items():

@@ -123,7 +123,6 @@ def distillation_dataset(
     config: EncoderConfig,
     *,
     batch_size: int,
-    weights: np.ndarray | None = None,
     seed: int = 0,
     segments: bool = False,
 ) -> Any:
@@ -132,7 +131,6 @@ def distillation_dataset(
     Args:
         targets: array [texts, ...], such arrays by output name, or `TokenTargets`.
         soft: None leaves `soft` out.
-        weights: what a text's own targets weigh, float32 [texts], added to the targets by the name `weight`; None: 1.
         config: the student's. segments: the teacher reads the batches too, and has segments: they are in the features
             whether the student has any or not.
     """
@@ -152,8 +150,6 @@ def distillation_dataset(
         both = {"hard": hard}
         if soft is not None:
             both["soft"] = soft.rows(texts, indices, length)
-        if weights is not None:
-            both["weight"] = weights[indices]
         return features, both
 
     def batches() -> Iterator[Any]:

@@ -19,7 +19,6 @@ from keras_bert.errors import KerasBertError
 from .. import options as shared
 from ..progress import FitProgress, progress_bar
 from ..tasks import Evaluation, TaskAdapter
-from .augmentation import with_copies
 from .distiller import DistillationLosses, Distiller
 from .masks import KeepZeros
 from .soft_labels import SoftLabels, cached_logits, distillation_dataset, teacher_logits
@@ -36,7 +35,6 @@ class TrainingSettings:
     weight_decay: float = 0.01
     average: float = 0.1
     max_length: int | None = None
-    augment: int = 0
     seed: int = 0
 
 
@@ -83,19 +81,7 @@ def add_loss_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--relations", type=float, default=0.0, help="relations of queries, keys and values (default 0)")
     group.add_argument("--relation-layer", type=int, metavar="N", help="of the teacher, from 0; default: its last")
     group.add_argument("--relation-heads", type=shared.positive(int), metavar="N", help="default: the teacher's heads")
-    add_augment_option(group)
     group.add_argument("--teacher-logits", metavar="FILE", help="keep its logits in FILE, or take them from there")
-
-
-def add_augment_option(group: Any) -> None:
-    """--augment, of `TrainingSettings`."""
-    group.add_argument(
-        "--augment",
-        type=shared.not_negative(int),
-        default=0,
-        metavar="N",
-        help="that many altered copies of each text, which the teacher labels (default 0)",
-    )
 
 
 def settings_from(options: argparse.Namespace) -> TrainingSettings:
@@ -148,21 +134,16 @@ def train(
     positions = min(model.config.max_positions for model in readers)
     max_length = min(settings.max_length or task.max_length, positions)
     examples = task.training_examples(student, train_data, max_length, options)
-    texts, targets, weights, soft = examples.texts, examples.targets, None, None
-    if settings.augment:
-        if teacher is None or not losses.soft:
-            raise KerasBertError("--augment: only a teacher can label altered texts: expected one, and --soft above 0")
-        texts, targets, weights = with_copies(texts, targets, student.tokenizer, settings.augment, settings.seed)
+    soft = None
     if teacher is None:
         losses = dataclasses.replace(losses, soft=0.0, hard=1.0, hidden=0.0, attention=0.0, relations=0.0)
     elif losses.soft:
-        soft = _soft_labels(teacher, texts, teacher_ids, logits_file)
+        soft = _soft_labels(teacher, examples.texts, teacher_ids, logits_file)
     dataset = distillation_dataset(
-        texts,
-        targets,
+        examples.texts,
+        examples.targets,
         soft,
         student.config,
-        weights=weights,
         batch_size=settings.batch_size,
         seed=settings.seed,
         segments=losses.reads_teacher and teacher.config.uses_segments,
