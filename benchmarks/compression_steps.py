@@ -27,7 +27,7 @@ from command import keras_bert
 from compression_files import model_bytes, read_test
 from finetuning import SETS, shortened
 from keras_bert_tools import options as shared
-from keras_bert_tools.compression.measure import measure_file
+from keras_bert_tools.compression.measure import measure_file, times_as_long
 from keras_bert_tools.tasks import ADAPTERS
 from report import machine_facts, print_table, write_json
 
@@ -163,7 +163,7 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
         found[TOGETHER] = (out / "model.tflite", 0.0)
     task = ADAPTERS[task_of(name)]
     test = read_test(task, files["test"])
-    return [
+    rows = [
         {
             "name": row,
             "seed": seed,
@@ -174,6 +174,9 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
         }
         for row, (path, zeros) in found.items()
     ]
+    for row in rows[1:]:
+        row["latency"] = rows[0]["latency"] * times_as_long(pathlib.Path(row["file"]), found[FLOAT][0], task, test)
+    return rows
 
 
 def cut_checkpoint(path: pathlib.Path, checkpoint: str, layers: int) -> pathlib.Path:

@@ -1,14 +1,16 @@
-"""What a file is measured at: scores of repeated examples, and files that cannot be run."""
+"""What a file is measured at: scores of repeated examples, latency in turns, and files that cannot be run."""
 
+import itertools
 import json
 import pathlib
 import sys
+import time
 
 import keras_bert_edge
 import numpy as np
 import pytest
 from keras_bert_tools import cli
-from keras_bert_tools.compression.measure import measure_file
+from keras_bert_tools.compression.measure import measure_file, times_as_long
 from keras_bert_tools.tasks import ADAPTERS
 
 from keras_bert.data import read_questions
@@ -37,6 +39,35 @@ def test_interval_where_questions_have_no_answer(tmp_path):
     assert len(set(alone)) > 1
     assert found["f1"] == pytest.approx(np.mean(alone))
     assert [found["low"], found["high"]] == pytest.approx(np.quantile(means, [0.025, 0.975]))
+
+
+def test_how_many_times_as_long_whatever_the_machine_does_beside():
+    """A file of three times the work, on a machine that is five times as slow in the second half."""
+    calls = itertools.count()
+
+    class Sleeping(type(ADAPTERS["question_answering"])):
+        def edge_predict(self, runner, data, on_item):
+            slow = 5 if next(calls) >= 10 else 1
+            time.sleep(slow * (0.009 if runner.path_seen == "heavy" else 0.003))
+
+    data = read_questions(TESTS / "data" / "qa.json")
+    many = data.subset([i % len(data) for i in range(80)])
+    names = iter(["heavy", "light"])
+    found = []
+    with pytest.MonkeyPatch.context() as patch:
+        load = keras_bert_edge.load
+
+        def marked(*arguments, **options):
+            runner = load(*arguments, **options)
+            runner.path_seen = next(names)
+            found.append(runner)
+            return runner
+
+        patch.setattr(keras_bert_edge, "load", marked)
+        ratio = times_as_long(ANSWERS, ANSWERS, Sleeping(), many)
+    assert len(found) == 2
+    assert next(calls) == 20
+    assert ratio == pytest.approx(3, rel=0.15)
 
 
 def test_a_file_that_cannot_be_run(tmp_path):

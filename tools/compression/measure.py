@@ -6,6 +6,7 @@ import gzip
 import pathlib
 import statistics
 import time
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from ..tasks import TaskAdapter
 
 _RESAMPLES = 200
 _TIMED = 200  # examples
+_TURN = 8  # examples
 
 
 def edge_runner() -> Any:
@@ -45,7 +47,6 @@ def measure_file(path: pathlib.Path, task: TaskAdapter, data: Any, seed: int = 0
         MissingExtraError: keras-bert-edge is not installed (extra `edge`).
         KerasBertError: the file cannot be run, or an example cannot be read by it.
     """
-    edge = edge_runner()
     durations: list[float] = []
     began = 0.0
 
@@ -55,13 +56,9 @@ def measure_file(path: pathlib.Path, task: TaskAdapter, data: Any, seed: int = 0
         durations.append((now - began) / count)
         began = now
 
-    try:
-        with quiet_imports():
-            runner = edge.load(str(path), threads=1)
-        began = time.perf_counter()
-        predictions = task.edge_predict(runner, data, done)
-    except edge.EdgeError as error:
-        raise KerasBertError(str(error)) from error
+    runner = _open(path)
+    began = time.perf_counter()
+    predictions = _predict(runner, task, data, done)
     found = task.evaluate(predictions, data, runner).scores
     low, high = _interval(predictions, task, data, runner, seed)
     return {
@@ -72,6 +69,39 @@ def measure_file(path: pathlib.Path, task: TaskAdapter, data: Any, seed: int = 0
         "high": high,
         "latency": 1e3 * statistics.median(durations[:_TIMED]),
     }
+
+
+def times_as_long(path: pathlib.Path, other: pathlib.Path, task: TaskAdapter, data: Any) -> float:
+    """How many times as long the file at `path` takes as `other` for the same examples, batch 1, one thread.
+
+    The two take turns, so that the ratio is not that of two moods of the machine: the median over turns of 8 examples.
+    """
+    runners = [_open(path), _open(other)]
+    ratios = []
+    for first in range(0, min(len(data), _TIMED), _TURN):
+        part, seconds = data.subset(range(first, min(first + _TURN, len(data)))), []
+        for runner in runners:
+            began = time.perf_counter()
+            _predict(runner, task, part, lambda count: None)
+            seconds.append(time.perf_counter() - began)
+        ratios.append(seconds[0] / seconds[1])
+    return statistics.median(ratios)
+
+
+def _open(path: pathlib.Path) -> Any:
+    edge = edge_runner()
+    try:
+        with quiet_imports():
+            return edge.load(str(path), threads=1)
+    except edge.EdgeError as error:
+        raise KerasBertError(str(error)) from error
+
+
+def _predict(runner: Any, task: TaskAdapter, data: Any, on_item: Callable[[int], None]) -> Any:
+    try:
+        return task.edge_predict(runner, data, on_item)
+    except edge_runner().EdgeError as error:
+        raise KerasBertError(str(error)) from error
 
 
 def _interval(predictions: Any, task: TaskAdapter, data: Any, runner: Any, seed: int) -> tuple[float, float]:
