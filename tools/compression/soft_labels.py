@@ -62,11 +62,19 @@ def teacher_logits(
         teacher_ids: the teacher's id of each id in `texts`, where the student's vocabulary is a part of its own.
         on_batch: called with the number of texts done since the last call.
     """
+    import tensorflow as tf
+
+    signature = {tensor.name: tf.TensorSpec((None, None), "int32") for tensor in teacher.inputs}
+
+    @tf.function(input_signature=[signature], autograph=False)
+    def answer(features: Any) -> Any:
+        return stacked_logits(teacher(features, training=False))
+
     per_token = teacher.task in PER_TOKEN
     rows: list[Any] = [None] * len(texts)
     for indices in batch_indices(texts.lengths, batch_size, shuffle=False):
         features = teacher_features(texts.features(indices, teacher.config), teacher, teacher_ids)
-        logits = keras.ops.convert_to_numpy(stacked_logits(teacher.predict_on_batch(features))).astype("float32")
+        logits = answer({name: features[name] for name in signature}).numpy().astype("float32")
         for index, row, length in zip(indices, logits, texts.lengths[indices], strict=True):
             rows[index] = row[:length] if per_token else row[None]
         on_batch(len(indices))
