@@ -50,7 +50,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
     "dynamic_int8": ("dynamic_int8",),
     "float16": ("float16",),
     "static_int8": ("static_int8",),
-    "static_int8, trained for": ("static_int8", "--qat", "--epochs", "1", "--learning-rate", "3e-5"),
+    "static_int8, trained for": ("static_int8", "--qat", "--epochs", "2"),
     "mixed": ("mixed", "--budget", "0.05"),
     "int4": ("int4",),
 }

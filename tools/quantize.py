@@ -72,7 +72,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_data_options(parser, required=False, output="file to write, NAME.tflite")
     add_loss_options(parser)
-    add_training_options(parser, epochs=3, learning_rate=5e-5)
+    add_training_options(parser, epochs=3, learning_rate=1e-5)
 
 
 def run(options: argparse.Namespace) -> int:
