@@ -143,18 +143,14 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
             out = folder / slug(row)
             if not (out / "report.json").exists():
                 keras_bert(job, teacher, *(sizes.get(a, a) for a in arguments), *given, "-o", out, "--seed", seed)
-            if not (out / "dynamic_int8.tflite").exists():
-                keras_bert("export", out, "-o", out / "dynamic_int8.tflite")
             zeros = json.loads((out / "report.json").read_text("utf-8")).get("sparsity", 0.0)
-            found[row] = (out / "dynamic_int8.tflite", zeros)
+            found[row] = (exported(out), zeros)
     if UNTAUGHT in wanted:
         out = folder / slug(UNTAUGHT)
         if not (out / "report.json").exists():
             start = cut_checkpoint(folder / "checkpoint-cut", options.checkpoint, sizes["HALF_LAYERS"])
             keras_bert("finetune", start, *SETS[name].arguments, *given, "-o", out, "--epochs", 5, "--seed", seed)
-        if not (out / "dynamic_int8.tflite").exists():
-            keras_bert("export", out, "-o", out / "dynamic_int8.tflite")
-        found[UNTAUGHT] = (out / "dynamic_int8.tflite", 0.0)
+        found[UNTAUGHT] = (exported(out), 0.0)
     if TOGETHER in wanted:
         out = folder / slug(TOGETHER)
         if not (out / "report.json").exists():
@@ -177,6 +173,14 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
     for row in rows[1:]:
         row["latency"] = rows[0]["latency"] * times_as_long(pathlib.Path(row["file"]), found[FLOAT][0], task, test)
     return rows
+
+
+def exported(checkpoint: pathlib.Path) -> pathlib.Path:
+    """A checkpoint's dynamic_int8 file beside it, written where it is missing."""
+    path = checkpoint / "dynamic_int8.tflite"
+    if not path.exists():
+        keras_bert("export", checkpoint, "-o", path)
+    return path
 
 
 def cut_checkpoint(path: pathlib.Path, checkpoint: str, layers: int) -> pathlib.Path:
