@@ -62,6 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--epochs", type=shared.positive(int), default=3, help="of every stage (default 3)")
     parser.add_argument("--batch-size", type=shared.positive(int), default=32)
     parser.add_argument("--learning-rate", type=shared.positive(float), help="default: that of finetune for each model")
+    parser.add_argument(
+        "--adversarial", type=shared.share(), metavar="SIZE", help="as of finetune; default: that for the model's task"
+    )
     parser.add_argument("--max-length", type=shared.positive(int), help="longest input in tokens; default: the task's")
     parser.add_argument("--all", action="store_true", help="run every plan, whether or not the target is met")
     parser.add_argument("--seed", type=int, default=0)

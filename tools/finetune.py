@@ -21,6 +21,8 @@ import json
 import pathlib
 from typing import Any
 
+import keras
+
 from keras_bert.errors import KerasBertError
 
 from . import options as shared
@@ -35,7 +37,16 @@ REPORT = "report.json"
 # Options that the model card tells, those of other tasks and those that are off left out.
 SETTINGS = (
     *("epochs", "batch_size", "learning_rate", "warmup", "weight_decay", "max_length", "precision", "average"),
-    *("layer_decay", "unfreeze", "accumulate", "patience", "dropout", "label_smoothing", "class_weights"),
+    *(
+        "layer_decay",
+        "unfreeze",
+        "accumulate",
+        "patience",
+        "dropout",
+        "adversarial",
+        "label_smoothing",
+        "class_weights",
+    ),
     *("long_texts", "overlap", "max_windows", "loss", "scale", "max_score", "scheme", "mirrored", "new_head"),
 )
 
@@ -81,6 +92,8 @@ def run(options: argparse.Namespace) -> int:
     schedule = task.schedule(data.train, len(data.labels))
     options.epochs = options.epochs or schedule.epochs
     options.dropout = schedule.dropout if options.dropout is None else options.dropout
+    if options.adversarial is None:
+        options.adversarial = schedule.adversarial if keras.backend.backend() == "tensorflow" else 0.0
     for part in _parts(data).values():
         task.check(part, data.labels, options)
     runs = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
@@ -12,6 +15,21 @@ from ..config import EncoderConfig
 from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
+
+_CHANGE: contextvars.ContextVar[Callable[[Any], Any] | None] = contextvars.ContextVar(
+    "changed_embeddings", default=None
+)
+
+
+@contextlib.contextmanager
+def changed_embeddings(change: Callable[[Any], Any]) -> Iterator[None]:
+    """Inside, a `TextEmbedding` that is called goes on with `change(sum of its tables)`, in the shape and dtype of the
+    sum, `[batch, length, embedding_size]`."""
+    token = _CHANGE.set(change)
+    try:
+        yield
+    finally:
+        _CHANGE.reset(token)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -75,6 +93,9 @@ class TextEmbedding(keras.layers.Layer):
             x = x + ops.take(self.segment_table, segment_ids, axis=0)
         elif self.segment_table is not None:
             x = x + self.segment_table[0]
+        change = _CHANGE.get()
+        if change is not None:
+            x = change(x)
         x = self.norm(ops.cast(x, self.compute_dtype))
         x = self.dropout(x, training=training)
         return x if self.projection is None else self.projection(x)

@@ -12,6 +12,7 @@ from keras import ops
 
 from ..errors import CheckpointError, ConfigError
 from ..layers.window_pooling import POOLINGS, WindowMixer, WindowPooling
+from ..training.adversarial import AdversarialTraining
 from .classification import SequenceClassifier
 from .families import get_family
 from .inputs import CheckedModel, build_optimizer, jit_default
@@ -20,7 +21,7 @@ CONFIG_KEY = "window_pooling"
 WEIGHTS = "window_pooling.safetensors"
 
 
-class DocumentClassifier(keras.Model):
+class DocumentClassifier(AdversarialTraining, keras.Model):
     """Logits `[batch, num_labels]` from documents cut into windows, int32 inputs `[batch, windows, length]`.
 
     A window is a text to the classifier; what it says of the windows is pooled. `mean` and `max` add no weights: any
@@ -94,9 +95,17 @@ class DocumentClassifier(keras.Model):
         return self.window_pooling(self.head(vectors, training=training), vectors, mask)
 
     def compile(
-        self, optimizer: Any = "auto", loss: Any = "auto", metrics: Any = "auto", jit_compile: Any = None, **kwargs: Any
+        self,
+        optimizer: Any = "auto",
+        loss: Any = "auto",
+        metrics: Any = "auto",
+        jit_compile: Any = None,
+        *,
+        adversarial: float = 0.0,
+        **kwargs: Any,
     ) -> None:
-        """As `SequenceClassifier.compile`."""
+        """As `SequenceClassifier.compile`; embeddings move window by window."""
+        self.set_adversarial(adversarial)
         defaults = self.classifier.training_defaults()
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = keras.optimizers.AdamW(2e-5)

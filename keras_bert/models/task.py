@@ -10,13 +10,14 @@ import keras
 
 from ..config import EncoderConfig
 from ..errors import ConfigError
+from ..training.adversarial import AdversarialTraining
 from .encoder import Encoder
 from .families import get_family
 from .family import Family
 from .inputs import CheckedModel
 
 
-class Task(CheckedModel):
+class Task(AdversarialTraining, CheckedModel):
     """A functional model: encoder plus head.
 
     Attributes:
@@ -89,12 +90,18 @@ class Task(CheckedModel):
         loss: Any = "auto",
         metrics: Any = "auto",
         jit_compile: bool | str | None = None,
+        *,
+        adversarial: float = 0.0,
         **kwargs: Any,
     ) -> None:
         """As `keras.Model.compile`; `auto` takes AdamW at 2e-5, and the loss and the metrics of the task.
 
         A loss of one's own brings its own weights: the task's `loss_weights` go with its loss alone.
+
+        Args:
+            adversarial: above 0, such a share of their norm embeddings move by; see `AdversarialTraining`.
         """
+        self.set_adversarial(adversarial)
         defaults = self.training_defaults()
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = keras.optimizers.AdamW(2e-5)

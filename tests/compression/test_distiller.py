@@ -16,6 +16,7 @@ import keras_bert as kb
 from keras_bert.config import IGNORED_TARGET
 from keras_bert.data.batches import TokenTargets, laid_end_to_end
 from keras_bert.errors import ConfigError, KerasBertError
+from keras_bert.layers.embeddings import changed_embeddings
 from keras_bert.models.structure import keep_layers
 
 TASKS = {
@@ -148,6 +149,32 @@ def test_training_moves_the_student_and_never_the_teacher(family):
     assert set(history) == {"loss", "soft", "hard", "hidden", "attention", "relations"}
     assert history["loss"][-1] < 0.8 * history["loss"][0]
     assert all(np.array_equal(values(weight), old) for weight, old in zip(teacher.weights, before, strict=True))
+
+
+def test_adversarial_training_with_a_teacher():
+    """From labels alone it is the model's own; the embeddings of a teacher that runs beside stay where they are."""
+    alone, student, teacher = make("bert"), make("bert"), make("bert", seed=5)
+    x, y = features(alone.config), np.array([0, 2, 1])
+    student.set_weights(alone.get_weights())
+    alone.compile(keras.optimizers.SGD(0.1), adversarial=0.3)
+    alone.train_on_batch(x, y)
+    distiller = Distiller(student, DistillationLosses(soft=0.0, hard=1.0))
+    distiller.set_adversarial(0.3)
+    distiller.compile(keras.optimizers.SGD(0.1), jit_compile=False)
+    distiller.train_on_batch(x, {"hard": y})
+    for mine, theirs in zip(student.trainable_weights, alone.trainable_weights, strict=True):
+        np.testing.assert_allclose(values(mine), values(theirs), atol=1e-6)
+    # What is shown is of the texts as they are.
+    losses = DistillationLosses(soft=0.0, hard=0.0, hidden=1.0)
+    distiller = Distiller(student, losses, teacher=teacher)
+    outputs = distiller(x)
+    shown = float(distiller.compute_loss(x=x, y={}, y_pred=outputs))
+    distiller.set_adversarial(0.3)
+    distiller.compile(keras.optimizers.SGD(0.1), jit_compile=False)
+    history = distiller.fit(x, {"hard": y}, verbose=0).history
+    assert history["loss"] == history["hidden"] == [pytest.approx(shown, rel=1e-5)]
+    with changed_embeddings(lambda embedded: embedded + 1):
+        assert float(distiller.moved_loss(x=x, y={}, y_pred=distiller(x))) != pytest.approx(shown, rel=1e-2)
 
 
 def test_two_replicas_equal_one():

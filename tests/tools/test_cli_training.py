@@ -216,15 +216,16 @@ import keras_bert as kb
 results, checkpoint, table, *command = sys.argv[1:]
 plain = {name: 0.0 for name in ("hidden_dropout", "attention_dropout", "classifier_dropout")}
 found = []
-for scope in (strategy.scope(), tf.distribute.get_strategy().scope()):
+devices = (strategy, tf.distribute.get_strategy())
+for adversarial, device in [(size, device) for size in (0.0, 0.05) for device in devices]:
     keras.utils.set_random_seed(1)
-    with scope:
+    with device.scope():
         model = kb.SequenceClassifier.from_pretrained(checkpoint, labels=["neg", "pos"], **plain)
         # In one order: how often a dataset is begun, and so the number of its epoch, differs between the two.
         data = kb.data.classification(table, model.tokenizer, batch_size=16, labels=model.labels, shuffle=False)
         steps = {"steps": 2 * len(data), "clip_norm": None}
         optimizer = kb.fine_tuning_optimizer(model, 1e-3, layer_decay=0.9, unfreeze=0.3, **steps)
-        model.compile(optimizer)
+        model.compile(optimizer, adversarial=adversarial)
     losses = model.fit(data, epochs=2, verbose=0).history["loss"]
     texts = ["the film was good", "bad", "a dull film and poor"]
     assert kb.data.predict_logits(model, texts).shape == (3, 2)
@@ -255,10 +256,12 @@ def test_fit_under_mirrored_strategy(mirrored):
     """Two devices, each with half of every batch, learn what one learns. (Keras clips gradients on each device before
     they are added up: without clipping the two are the same.)"""
     assert (mirrored / "fit.json").exists(), (mirrored / "status").read_text()
-    (two_losses, two_kernel), (one_losses, one_kernel) = json.loads((mirrored / "fit.json").read_text())
-    assert two_losses == pytest.approx(one_losses, rel=1e-3)
-    for two, one in zip(two_kernel, one_kernel, strict=True):
-        assert two == pytest.approx(one, abs=1e-4)
+    plain_two, plain_one, adversarial_two, adversarial_one = json.loads((mirrored / "fit.json").read_text())
+    assert plain_one[1] != adversarial_one[1]
+    for two, one in ((plain_two, plain_one), (adversarial_two, adversarial_one)):
+        assert two[0] == pytest.approx(one[0], rel=1e-3)
+        for row, expected in zip(two[1], one[1], strict=True):
+            assert row == pytest.approx(expected, abs=1e-4)
 
 
 def test_the_command_under_mirrored_strategy(mirrored):

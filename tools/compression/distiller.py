@@ -13,6 +13,7 @@ from keras_bert.errors import ConfigError
 from keras_bert.models import get_family
 from keras_bert.models.inputs import build_optimizer
 from keras_bert.training import distillation
+from keras_bert.training.adversarial import AdversarialTraining
 
 from .soft_labels import stacked_logits
 
@@ -52,7 +53,7 @@ class DistillationLosses:
         return bool(self.hidden or self.attention or self.relations)
 
 
-class Distiller(keras.Model):
+class Distiller(AdversarialTraining, keras.Model):
     """Trains `student`, alone or by a teacher, on batches of `distillation_dataset`.
 
     Args:
@@ -141,19 +142,29 @@ class Distiller(keras.Model):
         training: bool = True,
     ) -> Any:
         """The weighted sum of the parts; each part's own mean is shown by its name."""
+        parts = self._values(x, y, y_pred)
+        for name, value in parts.items():
+            self._parts[name].update_state(value)
+        return self._weighted(parts)
+
+    def moved_loss(self, **arguments: Any) -> Any:
+        """The same sum, which is not shown."""
+        return self._weighted(self._values(*(arguments[name] for name in ("x", "y", "y_pred"))))
+
+    def _weighted(self, parts: dict[str, Any]) -> Any:
+        return sum(getattr(self.losses_wanted, name) * value for name, value in parts.items()) / _replicas()
+
+    def _values(self, x: Any, y: Any, y_pred: Any) -> dict[str, Any]:
         wanted, mask = self.losses_wanted, x["padding_mask"]
-        replicas = _replicas()
         parts = {}
         if wanted.soft:
             parts["soft"] = self._soft(y["soft"], stacked_logits(y_pred["outputs"]), mask)
         if wanted.hard:
             # Keras's own losses come divided by the number of replicas.
-            parts["hard"] = replicas * self.student.compute_loss(x=x, y=y["hard"], y_pred=y_pred["outputs"])
+            parts["hard"] = _replicas() * self.student.compute_loss(x=x, y=y["hard"], y_pred=y_pred["outputs"])
         if self._teacher_trunk is not None:
             parts |= self._inner(y_pred["hidden"], y_pred["teacher_hidden"], mask)
-        for name, value in parts.items():
-            self._parts[name].update_state(value)
-        return sum(getattr(wanted, name) * value for name, value in parts.items()) / replicas
+        return parts
 
     def _soft(self, teacher: Any, student: Any, mask: Any) -> Any:
         task, temperature = self.student.task, self.losses_wanted.temperature

@@ -26,7 +26,7 @@ from .soft_labels import SoftLabels, cached_logits, distillation_dataset, teache
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:
-    """As the options of `keras-bert finetune` of the same names; no learning rate is its default for the student."""
+    """As the options of `keras-bert finetune` of the same names; None is its default for the student and its task."""
 
     epochs: int = 3
     batch_size: int = 32
@@ -34,19 +34,21 @@ class TrainingSettings:
     warmup: float = 0.1
     weight_decay: float = 0.01
     average: float = 0.1
+    adversarial: float | None = None
     max_length: int | None = None
     seed: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
 class Trained:
-    """The best epoch, its scores on the development set, what `fit` recorded, and the peak of the learning rate."""
+    """The best epoch, its scores on the development set, what `fit` recorded, and what settings left open came to."""
 
     epoch: int
     scores: dict[str, float]
     history: dict[str, list[float]]
     seconds: float
     learning_rate: float
+    adversarial: float
     notes: list[str]
 
 
@@ -65,6 +67,12 @@ def add_training_options(parser: argparse.ArgumentParser, *, epochs: int, learni
     group.add_argument("--weight-decay", type=float, default=0.01)
     group.add_argument(
         "--average", type=shared.share(), default=0.1, help="average weights over this share of the steps (0.1)"
+    )
+    group.add_argument(
+        "--adversarial",
+        type=shared.share(),
+        metavar="SIZE",
+        help="as of finetune; default: that for the student's task",
     )
     group.add_argument("--max-length", type=shared.positive(int), help="longest input in tokens; default: the task's")
     group.add_argument("--seed", type=int, default=0)
@@ -153,6 +161,7 @@ def train(
     steps_an_epoch = int(dataset.cardinality())
     steps = settings.epochs * steps_an_epoch
     distiller = Distiller(student, losses, teacher=teacher, teacher_ids=teacher_ids)
+    distiller.set_adversarial(schedule.adversarial if settings.adversarial is None else settings.adversarial)
     distiller.compile(
         optimizer(
             learning_rate,
@@ -176,7 +185,10 @@ def train(
             verbose=0,
             callbacks=[*averaged, *keep, *added, best, progress],
         )
-    return Trained(best.epoch, best.scores, history.history, time.time() - started, learning_rate, examples.notes)
+    return Trained(
+        best.epoch, best.scores, history.history, time.time() - started, learning_rate, distiller.adversarial,
+        examples.notes,
+    )  # fmt: skip
 
 
 def evaluate(task: TaskAdapter, model: Any, data: Any, max_length: int | None = None) -> Evaluation:

@@ -55,6 +55,13 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         type=share(),
         help="of hidden states and attention (default: as the checkpoint was trained; 0 for questions)",
     )
+    group.add_argument(
+        "--adversarial",
+        type=share(),
+        metavar="SIZE",
+        help="learn each batch also with the embeddings moved, by this share of their norm, to where the loss rises"
+        " fastest: twice the time (default: 0.02 for one text or a pair and up to 20 labels, else 0)",
+    )
     group.add_argument("--label-smoothing", type=share(), default=0.0)
     group.add_argument(
         "--class-weights",

@@ -96,7 +96,11 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
             notes.append(
                 f"{zeros:.1%} of the weights of the layers came as zeros, as pruning leaves them: they stay zero"
             )
-        model.compile(_optimizer(model, options, steps), **task.compile_arguments(model, examples, options))
+        model.compile(
+            _optimizer(model, options, steps),
+            adversarial=options.adversarial,
+            **task.compile_arguments(model, examples, options),
+        )
 
     def score(model: Any) -> dict[str, float]:
         return evaluate(task, model, data.dev, max_length, lambda _: None).scores

@@ -61,11 +61,13 @@ class Schedule:
             fine-tuned at 2e-5 to 5e-5, large at 1e-5 to 3e-5, tiny (width 128) at 1e-4 to 3e-4 (google-research/bert,
             README).
         dropout: of hidden states and attention; None: as the checkpoint was trained.
+        adversarial: how far embeddings move in adversarial training, as a share of their norm; 0: no such training.
     """
 
     epochs: int = 3
     rate: float = 2.5e-5
     dropout: float | None = None
+    adversarial: float = 0.0
 
     def rate_at(self, width: int) -> float:
         """The peak of the learning rate for a network of that width: falls with its square, up to ten times `rate`."""
@@ -121,7 +123,7 @@ class TaskAdapter(abc.ABC):
         return
 
     def schedule(self, train: Any, num_labels: int) -> Schedule:
-        """The defaults of `--epochs`, `--learning-rate` and `--dropout` for training data with so many labels."""
+        """The defaults of some options of training, by what the training data hold and how many labels they have."""
         return Schedule()
 
     @property

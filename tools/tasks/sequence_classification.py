@@ -71,7 +71,7 @@ class SequenceClassification(TaskAdapter):
     def schedule(self, train: LabelledTexts, num_labels: int) -> Schedule:
         if num_labels > FEW_LABELS:
             return Schedule(epochs=6, rate=5e-5)
-        return Schedule() if train.pairs is None else Schedule(epochs=5)
+        return Schedule(epochs=3 if train.pairs is None else 5, adversarial=0.02)
 
     def add_reading_options(self, group: Any) -> None:
         group.add_argument("--regression", action="store_true", help="labels are numbers to predict, not classes")
