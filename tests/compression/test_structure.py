@@ -10,7 +10,7 @@ from keras_bert_tools.compression.importance import measure_importance, most_imp
 
 import keras_bert as kb
 from keras_bert.errors import CheckpointError, ConfigError
-from keras_bert.models.structure import keep_layers, keep_tokens, prune_structure, spread_layers
+from keras_bert.models.structure import keep_layers, keep_tokens, prune_structure, restart_layers, spread_layers
 
 ALL = (*FAMILIES, "albert-groups")
 TASKS = {
@@ -174,3 +174,35 @@ def test_kept_tokens_give_the_same_outputs(family):
 def test_nothing_left_is_refused(change, message):
     with pytest.raises(ConfigError, match=message):
         change(make("bert"))
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert", "roberta"])
+def test_the_top_layers_start_anew_and_all_else_stays(family):
+    model = make(family, num_layers=3)
+    config = model.config
+    before = {weight.path: values(weight) for weight in model.weights}
+    restart_layers(model, 2)
+    changed = {weight.path for weight in model.weights if not np.array_equal(values(weight), before[weight.path])}
+    top = [weight for block in model.encoder.blocks[1:] for weight in block.trainable_weights]
+    assert changed == {weight.path for weight in top}
+    for weight in top:
+        # As an untrained network's (BERT's modeling.py): kernels cut off at two deviations, LayerNorms 1 and 0.
+        found = values(weight)
+        if weight.path.endswith("kernel"):
+            assert 0 < np.abs(found).max() <= 2.3 * config.initializer_range
+        else:
+            assert (found == (1 if weight.path.endswith("gamma") else 0)).all()
+    keras.utils.set_random_seed(7)
+    restart_layers(model, 1)
+    first = [values(weight) for weight in top]
+    keras.utils.set_random_seed(7)
+    restart_layers(model, 1)
+    assert all(np.array_equal(values(weight), value) for weight, value in zip(top, first, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("family", "count", "message"), [("bert", -1, "0 to 1"), ("bert", 2, "0 to 1"), ("albert", 1, "share")]
+)
+def test_layers_that_cannot_start_anew(family, count, message):
+    with pytest.raises(ConfigError, match=message):
+        restart_layers(make(family), count)

@@ -6,6 +6,7 @@ import pathlib
 import numpy as np
 import pytest
 from command import run
+from tiny import save_tiny_encoder
 
 import keras_bert as kb
 from keras_bert.metrics import entity_scores, squad_scores
@@ -30,6 +31,18 @@ def answerer(checkpoint, tmp_path_factory):
     options = ("--task", "question_answering", "--train", QA, "--dev", QA, "--test", QA, "-o", out, *TRAINING)
     assert run("finetune", checkpoint, *options) == 0
     return out
+
+
+def test_layers_that_start_anew(tmp_path):
+    """For entities one in three, below a new head alone."""
+    checkpoint = save_tiny_encoder(tmp_path / "encoder", num_layers=6)
+    command = ("--task", "token_classification", "--train", NER, *TRAINING, "--epochs", 1)
+    told = []
+    for source, options in ((checkpoint, ()), (checkpoint, ("--restart-layers", 1)), (tmp_path / "0", ())):
+        out = tmp_path / str(len(told))
+        assert run("finetune", source, *command, *options, "-o", out) == 0
+        told.append(json.loads((out / "report.json").read_text())["options"]["restart_layers"])
+    assert told == [2, 1, 0]
 
 
 def test_tagging(tagger, capsys, tmp_path):

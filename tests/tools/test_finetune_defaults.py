@@ -7,18 +7,20 @@ from keras_bert.data import LabelledTexts
 
 
 @pytest.mark.parametrize(
-    ("task", "pairs", "labels", "width", "epochs", "rate", "dropout", "adversarial"),
+    ("task", "pairs", "labels", "width", "epochs", "rate", "dropout", "adversarial", "restarted"),
     [
-        ("sequence_classification", None, 2, 768, 3, 2.5e-5, None, 0.02),
-        ("sequence_classification", ["b"], 2, 384, 5, 1e-4, None, 0.02),
-        ("sequence_classification", None, 77, 384, 6, 2e-4, None, 0),
-        ("sequence_classification", None, 2, 128, 3, 2.5e-4, None, 0.02),
-        ("token_classification", None, 9, 384, 5, 2e-4, None, 0),
-        ("question_answering", None, 0, 384, 3, 1e-4, 0.0, 0),
+        ("sequence_classification", None, 2, 768, 3, 2.5e-5, None, 0.02, 0),
+        ("sequence_classification", ["b"], 2, 384, 5, 1e-4, None, 0.02, 0),
+        ("sequence_classification", None, 77, 384, 6, 2e-4, None, 0, 0),
+        ("sequence_classification", None, 2, 128, 3, 2.5e-4, None, 0.02, 0),
+        ("token_classification", None, 9, 384, 5, 2e-4, None, 0, 1 / 3),
+        ("question_answering", None, 0, 384, 3, 1e-4, 0.0, 0, 0),
     ],
 )
-def test_defaults_are_those_of_the_documentation(task, pairs, labels, width, epochs, rate, dropout, adversarial):
+def test_defaults_are_those_of_the_documentation(
+    task, pairs, labels, width, epochs, rate, dropout, adversarial, restarted
+):
     train = LabelledTexts("train.tsv", ["a"], pairs, ["x"], [2])
     schedule = ADAPTERS[task].schedule(train, labels)
     assert (schedule.epochs, schedule.rate_at(width)) == (epochs, pytest.approx(rate))
-    assert (schedule.dropout, schedule.adversarial) == (dropout, adversarial)
+    assert (schedule.dropout, schedule.adversarial, schedule.restarted) == (dropout, adversarial, restarted)

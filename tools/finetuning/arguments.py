@@ -62,6 +62,13 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         help="learn each batch also with the embeddings moved, by this share of their norm, to where the loss rises"
         " fastest: twice the time (default: 0.02 for one text or a pair and up to 20 labels, else 0)",
     )
+    group.add_argument(
+        "--restart-layers",
+        type=shared.not_negative(int),
+        metavar="N",
+        help="the topmost N layers start with random weights (default: for entities, below a new head, one in three,"
+        " unless the layers share their weights or were pruned; else 0)",
+    )
     group.add_argument("--label-smoothing", type=share(), default=0.0)
     group.add_argument(
         "--class-weights",

@@ -15,11 +15,13 @@ import keras
 
 import keras_bert as kb
 from keras_bert.errors import DataError, KerasBertError
+from keras_bert.models.structure import restart_layers
 
 from .. import options as shared
 from ..compression.masks import PRUNED, KeepZeros, zero_share
 from ..progress import FitProgress, progress_bar
 from ..tasks import Evaluation, TaskAdapter
+from ..tasks.base import Schedule
 from .callbacks import BestEpoch, Patience, TrainingState
 
 # Options that do not change what is learned: a resumed run may have others.
@@ -88,9 +90,12 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
         model, max_length = open_model(task, data.model_arguments, options)
         schedule = task.schedule(data.train, len(data.labels))
         options.learning_rate = options.learning_rate or schedule.rate_at(model.config.hidden_size)
+        zeros = zero_share(model)
+        if options.restart_layers is None:
+            options.restart_layers = 0 if zeros >= PRUNED else _restarted(schedule, model)
+        restart_layers(model, options.restart_layers)
         examples = task.training_examples(model, data.train, max_length, options)
         steps = options.epochs * examples.num_batches(options.batch_size)
-        zeros = zero_share(model)
         notes = list(examples.notes)
         if zeros >= PRUNED:
             notes.append(
@@ -169,6 +174,14 @@ def evaluate(task: TaskAdapter, model: Any, data: Any, max_length: int, on_item:
     """Scores of a model on labelled data."""
     predictions = task.predict(model, data, batch_size=64, max_length=max_length, on_item=on_item)
     return task.evaluate(predictions, data, model)
+
+
+def _restarted(schedule: Schedule, model: Any) -> int:
+    """How many layers start anew where nothing else is asked for."""
+    config = model.config
+    if "head" not in model.new_parts or config.num_blocks < config.num_layers:
+        return 0
+    return int(schedule.restarted * config.num_layers)
 
 
 def _devices(options: argparse.Namespace) -> Any:

@@ -62,12 +62,14 @@ class Schedule:
             README).
         dropout: of hidden states and attention; None: as the checkpoint was trained.
         adversarial: how far embeddings move in adversarial training, as a share of their norm; 0: no such training.
+        restarted: share of the layers, rounded down, that start anew below a new head, from the top.
     """
 
     epochs: int = 3
     rate: float = 2.5e-5
     dropout: float | None = None
     adversarial: float = 0.0
+    restarted: float = 0.0
 
     def rate_at(self, width: int) -> float:
         """The peak of the learning rate for a network of that width: falls with its square, up to ten times `rate`."""
