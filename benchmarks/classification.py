@@ -54,7 +54,9 @@ def one_seed(options: argparse.Namespace, seed: int) -> dict[str, float]:
     folder = options.work_dir / f"seed{seed}"
     if not (folder / "report.json").exists():
         files = [part for split in ("train", "dev", "test") for part in (f"--{split}", options.data / f"{split}.tsv")]
-        settings = ["--epochs", options.epochs, "--learning-rate", options.learning_rate, "--seed", seed]
+        # What finetune_reference.py does too: no adversarial training.
+        settings = ["--epochs", options.epochs, "--learning-rate", options.learning_rate, "--adversarial", 0]
+        settings += ["--seed", seed]
         run("finetune", options.checkpoint, *files, "-o", folder, *settings)
     row = {"seed": seed, "keras": json.loads((folder / "report.json").read_text())["scores"]["test"]["accuracy"]}
     test = read_labelled_texts(options.data / "test.tsv")

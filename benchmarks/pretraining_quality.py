@@ -115,7 +115,7 @@ def fine_tuned(checkpoint: Path, data: Path, output: Path, rate: float, epochs: 
     """Accuracy by split of the epoch that is best on dev, with BERT's dropout (the configuration pretrains without)."""
     if not (output / "report.json").exists():
         splits = [option for split in ("train", "dev", "test") for option in (f"--{split}", data / f"{split}.tsv")]
-        training = ("--learning-rate", rate, "--epochs", epochs, "--dropout", 0.1, "--seed", seed)
+        training = ("--learning-rate", rate, "--epochs", epochs, "--dropout", 0.1, "--adversarial", 0, "--seed", seed)
         keras_bert("finetune", checkpoint, *splits, *training, "-o", output)
     scores = json.loads((output / "report.json").read_text(encoding="utf-8"))["scores"]
     return {split: scores[split]["accuracy"] for split in ("dev", "test")}
