@@ -67,13 +67,13 @@ def written_out(model, inputs, targets, size):
     ]
 
 
-@pytest.mark.parametrize("eagerly", [True, False], ids=["eager", "graph"])
+@pytest.mark.parametrize("compiled", [{"run_eagerly": True}, {}, {"jit_compile": True}], ids=["eager", "graph", "xla"])
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_step_is_the_formula(family, eagerly):
+def test_a_step_is_the_formula(family, compiled):
     model = classifier(family)
     inputs = features(model.config)
     expected = written_out(model, inputs, TARGETS, SIZE)
-    model.compile(keras.optimizers.SGD(RATE), adversarial=SIZE, run_eagerly=eagerly)
+    model.compile(keras.optimizers.SGD(RATE), adversarial=SIZE, **compiled)
     model.train_on_batch(inputs, TARGETS)
     for weight, value in zip(model.trainable_weights, expected, strict=True):
         np.testing.assert_allclose(values(weight), value, atol=2e-6, err_msg=weight.path)
