@@ -11,6 +11,7 @@ from keras_bert.data import LabelledTexts
     [
         ("sequence_classification", None, 2, 768, 3, 2.5e-5, None, 0.02, 0),
         ("sequence_classification", ["b"], 2, 384, 5, 1e-4, None, 0.02, 0),
+        ("sequence_classification", None, 1, 768, 3, 2.5e-5, None, 0, 0),
         ("sequence_classification", None, 77, 384, 6, 2e-4, None, 0, 0),
         ("sequence_classification", None, 2, 128, 3, 2.5e-4, None, 0.02, 0),
         ("token_classification", None, 9, 384, 5, 2e-4, None, 0, 1 / 3),
@@ -24,3 +25,8 @@ def test_defaults_are_those_of_the_documentation(
     schedule = ADAPTERS[task].schedule(train, labels)
     assert (schedule.epochs, schedule.rate_at(width)) == (epochs, pytest.approx(rate))
     assert (schedule.dropout, schedule.adversarial, schedule.restarted) == (dropout, adversarial, restarted)
+
+
+def test_texts_of_several_labels_are_trained_on_as_they_are():
+    train = LabelledTexts("train.tsv", ["a"], None, ["x,y"], [2], label_sets=[["x", "y"]])
+    assert ADAPTERS["sequence_classification"].schedule(train, 2).adversarial == 0

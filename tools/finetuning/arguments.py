@@ -60,7 +60,7 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         type=share(),
         metavar="SIZE",
         help="learn each batch also with the embeddings moved, by this share of their norm, to where the loss rises"
-        " fastest: twice the time (default: 0.02 for one text or a pair and up to 20 labels, else 0)",
+        " fastest: twice the time (default: 0.02 where texts or pairs have one of 2 to 20 labels, else 0)",
     )
     group.add_argument(
         "--restart-layers",

@@ -71,7 +71,8 @@ class SequenceClassification(TaskAdapter):
     def schedule(self, train: LabelledTexts, num_labels: int) -> Schedule:
         if num_labels > FEW_LABELS:
             return Schedule(epochs=6, rate=5e-5)
-        return Schedule(epochs=3 if train.pairs is None else 5, adversarial=0.02)
+        one_of_a_few = train.label_sets is None and num_labels > 1
+        return Schedule(epochs=3 if train.pairs is None else 5, adversarial=0.02 if one_of_a_few else 0.0)
 
     def add_reading_options(self, group: Any) -> None:
         group.add_argument("--regression", action="store_true", help="labels are numbers to predict, not classes")
