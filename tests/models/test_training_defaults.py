@@ -8,6 +8,7 @@ import pytest
 from harness import TINY, arrays, features
 
 import keras_bert as kb
+from keras_bert.errors import ConfigError
 
 
 def cross_entropy(logits: np.ndarray, targets: np.ndarray) -> np.ndarray:
@@ -83,3 +84,13 @@ def test_the_optimizer_is_adamw_unless_given(tagger):
     assert isinstance(tagger.optimizer, keras.optimizers.AdamW)
     tagger.compile(keras.optimizers.SGD(0.1))
     assert isinstance(tagger.optimizer, keras.optimizers.SGD)
+
+
+@pytest.mark.backend
+def test_adversarial_training_runs_on_tensorflow_alone(tagger):
+    if keras.backend.backend() == "tensorflow":
+        tagger.compile(adversarial=0.1)
+        assert tagger.adversarial == 0.1
+    else:
+        with pytest.raises(ConfigError, match="backend tensorflow"):
+            tagger.compile(adversarial=0.1)
