@@ -21,8 +21,6 @@ import json
 import pathlib
 from typing import Any
 
-import keras
-
 from keras_bert.errors import KerasBertError
 
 from . import options as shared
@@ -84,8 +82,6 @@ def run(options: argparse.Namespace) -> int:
     schedule = task.schedule(data.train, len(data.labels))
     options.epochs = options.epochs or schedule.epochs
     options.dropout = schedule.dropout if options.dropout is None else options.dropout
-    if options.adversarial is None:
-        options.adversarial = schedule.adversarial if keras.backend.backend() == "tensorflow" else 0.0
     for part in _parts(data).values():
         task.check(part, data.labels, options)
     runs = (

@@ -24,7 +24,7 @@ def encoder(tmp_path_factory):
 @pytest.fixture(scope="session")
 def classifier(encoder, sentiment, tmp_path_factory):
     out = tmp_path_factory.mktemp("classifier") / "model"
-    options = ("--epochs", 10, "--learning-rate", 5e-3, "--batch-size", 8, "--dropout", 0, "--adversarial", 0)
+    options = ("--epochs", 10, "--learning-rate", 5e-3, "--batch-size", 8, "--dropout", 0)
     assert run("finetune", encoder, "--train", sentiment, "--dev", sentiment, "-o", out, *options) == 0
     return out
 

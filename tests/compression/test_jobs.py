@@ -18,7 +18,7 @@ from keras_bert.models.quantization import dense_layers
 from keras_bert.models.structure import prune_structure
 
 TOKENIZERS = pathlib.Path(__file__).parents[1] / "tokenizers" / "data"
-FAST = ("--epochs", 3, "--learning-rate", 5e-3, "--batch-size", 8, "--adversarial", 0)
+FAST = ("--epochs", 3, "--learning-rate", 5e-3, "--batch-size", 8)
 
 
 def accuracy(path, table):

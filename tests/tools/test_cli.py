@@ -16,7 +16,7 @@ from keras_bert.data import predict_logits, read_labelled_texts
 @pytest.fixture(scope="module")
 def finetuned(checkpoint, table, tmp_path_factory):
     out = tmp_path_factory.mktemp("out") / "model"
-    options = ("--epochs", 12, "--learning-rate", 1e-2, "--batch-size", 8, "--seed", 5, "--adversarial", 0)
+    options = ("--epochs", 12, "--learning-rate", 1e-2, "--batch-size", 8, "--seed", 5)
     assert run("finetune", checkpoint, "--train", table, "--dev", table, "--test", table, "-o", out, *options) == 0
     return out
 

@@ -2,6 +2,7 @@
 
 import pytest
 from keras_bert_tools.tasks import ADAPTERS
+from keras_bert_tools.tasks.base import Schedule
 
 from keras_bert.data import LabelledTexts
 
@@ -30,3 +31,8 @@ def test_defaults_are_those_of_the_documentation(
 def test_texts_of_several_labels_are_trained_on_as_they_are():
     train = LabelledTexts("train.tsv", ["a"], None, ["x,y"], [2], label_sets=[["x", "y"]])
     assert ADAPTERS["sequence_classification"].schedule(train, 2).adversarial == 0
+
+
+def test_a_short_training_is_not_adversarial():
+    schedule = Schedule(adversarial=0.02)
+    assert [schedule.adversarial_in(steps) for steps in (48, 299, 300, 1000)] == [0, 0, 0.02, 0.02]

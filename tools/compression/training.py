@@ -161,7 +161,7 @@ def train(
     steps_an_epoch = int(dataset.cardinality())
     steps = settings.epochs * steps_an_epoch
     distiller = Distiller(student, losses, teacher=teacher, teacher_ids=teacher_ids)
-    distiller.set_adversarial(schedule.adversarial if settings.adversarial is None else settings.adversarial)
+    distiller.set_adversarial(schedule.adversarial_in(steps) if settings.adversarial is None else settings.adversarial)
     distiller.compile(
         optimizer(
             learning_rate,

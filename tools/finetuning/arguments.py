@@ -60,7 +60,8 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         type=share(),
         metavar="SIZE",
         help="learn each batch also with the embeddings moved, by this share of their norm, to where the loss rises"
-        " fastest: twice the time (default: 0.02 where texts or pairs have one of 2 to 20 labels, else 0)",
+        " fastest: twice the time (default: 0.02 where texts or pairs have one of 2 to 20 labels and there are 300"
+        " steps or more, else 0)",
     )
     group.add_argument(
         "--restart-layers",

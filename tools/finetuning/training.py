@@ -96,6 +96,8 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
         restart_layers(model, options.restart_layers)
         examples = task.training_examples(model, data.train, max_length, options)
         steps = options.epochs * examples.num_batches(options.batch_size)
+        if options.adversarial is None:
+            options.adversarial = schedule.adversarial_in(steps)
         notes = list(examples.notes)
         if zeros >= PRUNED:
             notes.append(
