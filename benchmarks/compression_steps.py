@@ -119,7 +119,8 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
         if file
     }
     given = [part for split, path in files.items() for part in (f"--{split}", path)]
-    training = [*given, "--seed", seed, *(["--adversarial", options.adversarial] if options.adversarial else [])]
+    settings = ["--seed", seed, *(["--adversarial", options.adversarial] if options.adversarial else [])]
+    training = [*given, *settings]
     teacher = folder / "teacher"
     if not (teacher / "report.json").exists():
         keras_bert("finetune", options.checkpoint, *SETS[name].arguments, *training, "-o", teacher)
@@ -127,12 +128,12 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
     if not found[FLOAT][0].exists():
         keras_bert("export", teacher, "-o", found[FLOAT][0], "--recipe", "float32")
     wanted = options.only or ROWS
-    seen = [part for part in training if part not in ("--test", files["test"])]
+    seen = [part for split in files if split != "test" for part in (f"--{split}", files[split])]
     for row, (recipe, *arguments) in RECIPES.items():
         path = folder / f"{slug(row)}.tflite"
         if row in (*wanted, INT8):
             if not path.exists():
-                keras_bert("quantize", teacher, "-o", path, "--recipe", recipe, *seen, *arguments)
+                keras_bert("quantize", teacher, "-o", path, "--recipe", recipe, *seen, *settings, *arguments)
             found[row] = (path, 0.0)
     config = kb.Encoder.from_pretrained(teacher).config
     sizes = {

@@ -70,7 +70,7 @@ def _adversarial_step(model: Any, data: Any) -> dict[str, Any]:
     x, y, weight = keras.utils.unpack_x_y_sample_weight(data)
     given = {"x": x, "y": y, "sample_weight": weight, "training": True}
     first = _pass(model, model.compute_loss, given, lambda embedded: embedded)
-    moved = ops.stop_gradient(_moved(first.embedded, first.uphill, model.adversarial))
+    moved = _moved(first.embedded, first.uphill, model.adversarial)
     second = _pass(model, model.moved_loss, given, lambda embedded: embedded + ops.cast(moved, embedded.dtype))
     count = tf.shape(tf.nest.flatten(x)[0])[0]
     # Keras's losses come divided by the number of replicas.

@@ -90,14 +90,14 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
         model, max_length = open_model(task, data.model_arguments, options)
         schedule = task.schedule(data.train, len(data.labels))
         options.learning_rate = options.learning_rate or schedule.rate_at(model.config.hidden_size)
-        zeros = zero_share(model)
         if options.restart_layers is None:
-            options.restart_layers = 0 if zeros >= PRUNED else _restarted(schedule, model)
+            options.restart_layers = _restarted(schedule, model)
         restart_layers(model, options.restart_layers)
         examples = task.training_examples(model, data.train, max_length, options)
         steps = options.epochs * examples.num_batches(options.batch_size)
         if options.adversarial is None:
             options.adversarial = schedule.adversarial_in(steps)
+        zeros = zero_share(model)
         notes = list(examples.notes)
         if zeros >= PRUNED:
             notes.append(
@@ -181,9 +181,10 @@ def evaluate(task: TaskAdapter, model: Any, data: Any, max_length: int, on_item:
 def _restarted(schedule: Schedule, model: Any) -> int:
     """How many layers start anew where nothing else is asked for."""
     config = model.config
+    count = int(schedule.restarted * config.num_layers)
     if "head" not in model.new_parts or config.num_blocks < config.num_layers:
         return 0
-    return int(schedule.restarted * config.num_layers)
+    return count if count and zero_share(model) < PRUNED else 0
 
 
 def _devices(options: argparse.Namespace) -> Any:
