@@ -2,9 +2,10 @@
 
 TEACHER is a checkpoint trained for classification, tagging or answering. The student is started from some of its
 layers (--layers 3: three, spread evenly; --layers 0,2,4: these), or is a checkpoint of its own (--student), of any
-family that reads with the same vocabulary. It learns the teacher's logits at a temperature and the labels; if asked,
-hidden states and attention scores (TinyBERT) or relations of queries, keys and values (MiniLMv2), which fit students of
-any width. The best epoch on the development set is kept in OUT beside report.json.
+family that reads with the same vocabulary or a part of it; or, with both, some layers of that one. It learns the
+teacher's logits at a temperature and the labels; if asked, hidden states and attention scores (TinyBERT) or relations
+of queries, keys and values (MiniLMv2), which fit students of any width. The best epoch on the development set is kept
+in OUT beside report.json.
 
 examples:
   keras-bert distill teacher --layers 3 --train train.tsv --dev dev.tsv --test test.tsv -o student
@@ -20,9 +21,7 @@ from typing import Any
 
 import keras
 
-from keras_bert.errors import KerasBertError
 from keras_bert.models.structure import keep_layers, spread_layers
-from keras_bert.tokenizers import Tokenizer
 
 from . import options as shared
 from .compression.job import Job, add_data_options, check_apart, finish, open_job, require
@@ -39,9 +38,8 @@ from .quiet import quiet_imports
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The job's options."""
     parser.add_argument("teacher", help="directory of a trained checkpoint")
-    start = parser.add_mutually_exclusive_group(required=True)
-    start.add_argument("--layers", type=shared.layers, metavar="N|I,J,...", help="start from layers of the teacher")
-    start.add_argument("--student", metavar="DIR", help="start from another checkpoint")
+    parser.add_argument("--layers", type=shared.layers, metavar="N|I,J,...", help="start from these layers")
+    parser.add_argument("--student", metavar="DIR", help="start from another checkpoint than the teacher")
     parser.add_argument("--new-head", action="store_true", help="of --student: leave the head that it has unread")
     add_data_options(parser, required=True)
     add_loss_options(parser)
@@ -50,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Train the student, score both, write the report."""
+    require(options.layers is not None or options.student, "no student: expected --layers, --student or both")
     require(options.epochs > 0, f"--epochs: expected a number above 0, got {options.epochs}")
     losses = losses_from(options)
     require(options.student or not options.new_head, "--new-head is of --student")
@@ -87,31 +86,24 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _student(opened: Job, options: argparse.Namespace) -> tuple[Any, Any]:
-    """The student before training, and where it comes from: the teacher's layers, or a directory."""
-    teacher = opened.model
+def _student(opened: Job, options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
+    """The student before training, and where it comes from: layers of the teacher, another checkpoint, layers of it."""
+    student, origin = opened.model, dict[str, Any]()
+    if options.student:
+        student, origin["checkpoint"] = _other_checkpoint(opened, options), str(options.student)
     if options.layers is not None:
         chosen = options.layers
-        layers = spread_layers(teacher.config.num_layers, chosen) if isinstance(chosen, int) else list(chosen)
-        return keep_layers(teacher, layers), {"layers": layers}
-    path = shared.checkpoint_path(options.student)
+        layers = spread_layers(student.config.num_layers, chosen) if isinstance(chosen, int) else list(chosen)
+        student, origin["layers"] = keep_layers(student, layers), layers
+    return student, origin
+
+
+def _other_checkpoint(opened: Job, options: argparse.Namespace) -> Any:
+    """--student, as a model for the teacher's labels."""
+    teacher, path = opened.model, shared.checkpoint_path(options.student)
     with quiet_imports():
         student = opened.task.model_class.from_pretrained(path, new_head=options.new_head, **teacher.head_config())
     if student.tokenizer is None:
         student.tokenizer = teacher.tokenizer
         student.tokenizer.check_vocabulary(student.config.vocab_size)
-    _check_vocabulary(student.tokenizer, teacher.tokenizer)
-    return student, {"checkpoint": str(options.student)}
-
-
-def _check_vocabulary(own: Tokenizer, other: Tokenizer) -> None:
-    """Raise KerasBertError where a student's tokens are not its teacher's."""
-    if own.vocab == other.vocab:
-        return
-    difference = f"the student's has {own.vocab_size:,} tokens, the teacher's {other.vocab_size:,}"
-    if own.vocab_size == other.vocab_size:
-        first = min(token_id for _, token_id in own.vocab.items() ^ other.vocab.items())
-        difference = (
-            f"{first} is {own.id_to_token(first)!r} to the student, {other.id_to_token(first)!r} to the teacher"
-        )
-    raise KerasBertError(f"the vocabularies differ: {difference}; a student reads with its teacher's tokens")
+    return student

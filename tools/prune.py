@@ -4,7 +4,8 @@
 gradients of the task's loss on --train); the model is rebuilt smaller and dense. --vocabulary N cuts the token table to
 N rows, `corpus` to what the training texts (and --corpus) need. --sparsity sets a share of the weights to zero while
 training goes on: the smallest (magnitude; extra `prune`), or those that training moves towards zero (movement). Then
---epochs of training, with the model as it came as teacher, mend the damage. Written to OUT beside report.json.
+--epochs of training mend the damage, with the model as it came as teacher, or with --teacher: a model that was pruned
+before learns best from the one that it all began with. Written to OUT beside report.json.
 
 A model whose heads no longer fill its width has `head_size` in config.json: this library and the edge runner read it,
 `transformers`, whose attention is always as wide as the encoder, refuses it.
@@ -34,7 +35,7 @@ from . import options as shared
 from .compression import masks
 from .compression.corpus import read_corpus, task_texts
 from .compression.importance import measure_importance, most_important
-from .compression.job import Job, add_data_options, check_apart, finish, open_job, require
+from .compression.job import Job, add_data_options, check_apart, finish, open_job, open_teacher, require
 from .compression.movement import MovementScores
 from .compression.training import add_loss_options, add_training_options, losses_from, settings_from, train
 from .compression.vocabulary import trim_vocabulary
@@ -59,6 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     weights.add_argument("--pattern", choices=masks.PATTERNS, default="unstructured", help="default: %(default)s")
     weights.add_argument("--method", choices=("magnitude", "movement"), default="magnitude")
     add_loss_options(parser)
+    parser.add_argument("--teacher", metavar="DIR", help="learn from this checkpoint; default: the model as it came")
     add_training_options(parser, epochs=3)
 
 
@@ -66,13 +68,13 @@ def run(options: argparse.Namespace) -> int:
     """Prune, train, score both, write the report."""
     _check(options)
     output = pathlib.Path(options.output)
-    check_apart(output, options.model)
+    check_apart(output, options.model, *([options.teacher] if options.teacher else []))
     keras.utils.set_random_seed(options.seed)
     opened = open_job(options.model, options)
+    teacher = open_teacher(opened, options.teacher, options) if options.teacher else opened.model
     model, values = _restructured(opened, options)
-    teacher_ids = values.pop("kept_ids", None)
     if options.epochs:
-        values["trained"] = _trained(opened, model, teacher_ids, output, options)
+        values["trained"] = _trained(opened, model, teacher, output, options)
     else:
         if options.sparsity is not None:
             masks.MagnitudePruning(model, options.sparsity, options.pattern, 1).update()
@@ -111,7 +113,7 @@ def _check(options: argparse.Namespace) -> None:
 
 
 def _restructured(opened: Job, options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
-    """The smaller, dense model, and what was done; `kept_ids` where the vocabulary was trimmed."""
+    """The smaller, dense model, and what was done."""
     model = opened.model
     values: dict[str, Any] = {}
     if options.layers is not None:
@@ -121,7 +123,7 @@ def _restructured(opened: Job, options: argparse.Namespace) -> tuple[Any, dict[s
     if options.heads is not None or options.feedforward is not None:
         model, values["structure"] = _without_heads_and_units(opened, model, options)
     if options.vocabulary is not None:
-        model, values["vocabulary"], values["kept_ids"] = _without_tokens(opened, model, options)
+        model, values["vocabulary"] = _without_tokens(opened, model, options)
     if model is opened.model:  # training must not change the teacher
         model = keep_layers(model, range(model.config.num_layers))
     return model, values
@@ -154,7 +156,7 @@ def _without_heads_and_units(opened: Job, model: Any, options: argparse.Namespac
     return prune_structure(model, heads=heads, units=units), report
 
 
-def _without_tokens(opened: Job, model: Any, options: argparse.Namespace) -> tuple[Any, dict[str, Any], np.ndarray]:
+def _without_tokens(opened: Job, model: Any, options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     texts = task_texts(opened.task.name, opened.train) if opened.train is not None else []
     if options.corpus:
         texts = [*texts, *read_corpus(options.corpus)]
@@ -173,13 +175,13 @@ def _without_tokens(opened: Job, model: Any, options: argparse.Namespace) -> tup
         "unknown_after": trimmed.unknown_after,
         "length_ratio": trimmed.length_ratio,
     }
-    return keep_tokens(model, trimmed.kept_ids, trimmed.tokenizer), report, trimmed.kept_ids
+    return keep_tokens(model, trimmed.kept_ids, trimmed.tokenizer), report
 
 
 def _trained(
-    opened: Job, model: Any, teacher_ids: np.ndarray | None, output: pathlib.Path, options: argparse.Namespace
+    opened: Job, model: Any, teacher: Any, output: pathlib.Path, options: argparse.Namespace
 ) -> dict[str, Any]:
-    """Train the pruned model by the one it was cut from; its best epoch is in `output`."""
+    """Train the pruned model by its teacher; its best epoch is in `output`."""
     optimizer: Any = kb.adamw
     movement: list[MovementScores] = []
 
@@ -195,7 +197,6 @@ def _trained(
         movement.append(MovementScores(model, options.sparsity, 1, 1))
         optimizer = movement[0].optimizer
     losses = losses_from(options)
-    teacher = opened.model if losses.soft or losses.reads_teacher else None
     trained = train(
         opened.task,
         model,
@@ -205,8 +206,7 @@ def _trained(
         settings_from(options),
         losses,
         options,
-        teacher=teacher,
-        teacher_ids=teacher_ids,
+        teacher=teacher if losses.soft or losses.reads_teacher else None,
         logits_file=options.teacher_logits,
         optimizer=optimizer,
         callbacks=callbacks if options.sparsity is not None else None,

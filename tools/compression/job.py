@@ -65,6 +65,29 @@ def open_job(path: str, options: argparse.Namespace) -> Job:
     test = task.read(options.test, options) if options.test else None
     if train is not None and dev is None:
         train, dev = task.split(train, 0.1, options)
+    model = _open_model(checkpoint, task)
+    for data in (train, dev, test):
+        if data is not None:
+            task.check(data, getattr(model, "labels", ()), options)
+    return Job(task, model, train, dev, test)
+
+
+def open_teacher(opened: Job, path: str, options: argparse.Namespace) -> Any:
+    """Another model, to learn from, of the job's task and labels.
+
+    Raises:
+        KerasBertError: it is of another task, or its labels are others or in another order.
+    """
+    checkpoint = shared.checkpoint_path(path)
+    task = saved_adapter(checkpoint, options)
+    require(task.name == opened.task.name, f"{checkpoint} was trained for {task.name}: expected {opened.task.name}")
+    model = _open_model(checkpoint, task)
+    theirs, own = (list(getattr(m, "labels", ())) for m in (model, opened.model))
+    require(theirs == own, f"the labels of {checkpoint} are {theirs}: expected those of the model, {own}")
+    return model
+
+
+def _open_model(checkpoint: pathlib.Path, task: TaskAdapter) -> Any:
     with quiet_imports():
         model = task.open_trained(checkpoint)
     require(
@@ -73,10 +96,7 @@ def open_job(path: str, options: argparse.Namespace) -> Job:
     )
     if model.tokenizer is None:
         raise DataError(f"{checkpoint} holds no tokenizer: expected tokenizer.json or its vocabulary files")
-    for data in (train, dev, test):
-        if data is not None:
-            task.check(data, getattr(model, "labels", ()), options)
-    return Job(task, model, train, dev, test)
+    return model
 
 
 def finish(

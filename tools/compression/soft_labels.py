@@ -18,6 +18,7 @@ from keras_bert.data.batches import TokenizedTexts, TokenTargets, batch_indices
 from keras_bert.data.pipeline import generated_dataset
 from keras_bert.errors import KerasBertError
 from keras_bert.files import atomic_path
+from keras_bert.tokenizers import Tokenizer
 
 PER_TOKEN = ("token_classification", "question_answering")
 
@@ -38,6 +39,26 @@ class SoftLabels:
             part = self.values[texts.ends[index - 1] if index else 0 : texts.ends[index]]
             found[row, : len(part)] = part
         return found
+
+
+def ids_in(teacher: Tokenizer, student: Tokenizer) -> np.ndarray | None:
+    """The teacher's id of each of the student's, int64 [student's vocab_size]; None where they are the same.
+
+    Raises:
+        KerasBertError: the student has a token that the teacher has not.
+    """
+    own, other = student.vocab, teacher.vocab
+    if own == other:
+        return None
+    if missing := sorted(own.keys() - other.keys(), key=own.__getitem__):
+        raise KerasBertError(
+            f"the vocabularies differ: the student's {student.vocab_size:,} tokens hold {missing[0]!r}, the teacher's"
+            f" {teacher.vocab_size:,} do not; a student reads with its teacher's tokens"
+        )
+    found = np.zeros(student.vocab_size, "int64")
+    for token, token_id in own.items():
+        found[token_id] = other[token]
+    return found
 
 
 def stacked_logits(outputs: Any) -> Any:

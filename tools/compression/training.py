@@ -21,7 +21,7 @@ from ..progress import FitProgress, progress_bar
 from ..tasks import Evaluation, TaskAdapter
 from .distiller import DistillationLosses, Distiller
 from .masks import KeepZeros
-from .soft_labels import SoftLabels, cached_logits, distillation_dataset, teacher_logits
+from .soft_labels import PER_TOKEN, SoftLabels, cached_logits, distillation_dataset, ids_in, teacher_logits
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,7 +121,6 @@ def train(
     options: argparse.Namespace,
     *,
     teacher: Any = None,
-    teacher_ids: np.ndarray | None = None,
     logits_file: str | None = None,
     optimizer: Callable[..., keras.optimizers.Optimizer] = kb.adamw,
     callbacks: Callable[[int, int], tuple[Sequence[keras.callbacks.Callback], int]] | None = None,
@@ -130,23 +129,31 @@ def train(
 
     Args:
         options: of the command line, for the task's own.
-        teacher: None learns from the labels alone.
-        teacher_ids: the teacher's id of each of the student's; None: the same.
+        teacher: None learns from the labels alone. Of a text that has one answer it reads its own tokens, of others
+            the student's, all of which are among its own.
         logits_file: where the teacher's logits are kept between runs.
         optimizer: called like `keras_bert.adamw`.
         callbacks: (steps an epoch, steps in all) -> callbacks that run before the model is scored, and the first epoch,
             from 0, that may be kept.
+
+    Raises:
+        KerasBertError: the student has tokens that are not its teacher's.
     """
     started = time.time()
     readers = [student] if teacher is None else [student, teacher]
     positions = min(model.config.max_positions for model in readers)
     max_length = min(settings.max_length or task.max_length, positions)
     examples = task.training_examples(student, train_data, max_length, options)
-    soft = None
+    soft = teacher_ids = None
     if teacher is None:
         losses = dataclasses.replace(losses, soft=0.0, hard=1.0, hidden=0.0, attention=0.0, relations=0.0)
-    elif losses.soft:
-        soft = _soft_labels(teacher, examples.texts, teacher_ids, logits_file)
+    else:
+        teacher_ids = ids_in(teacher.tokenizer, student.tokenizer)
+        if losses.soft:
+            read, read_ids = examples.texts, teacher_ids
+            if teacher_ids is not None and task.name not in PER_TOKEN:
+                read, read_ids = task.training_examples(teacher, train_data, max_length, options).texts, None
+            soft = _soft_labels(teacher, read, read_ids, logits_file)
     dataset = distillation_dataset(
         examples.texts,
         examples.targets,

@@ -8,6 +8,7 @@ import json
 import pathlib
 import shlex
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from keras_bert.errors import KerasBertError
@@ -88,7 +89,8 @@ class Work:
         """Carry a stage out, once for all plans that begin alike; seconds that it took."""
         if folder not in self._done:
             try:
-                self._done[folder] = self._run(stage.job, str(before), *stage.options, *self._training(), out=folder)
+                command = [*self._models(stage, before), *stage.options, *self._training()]
+                self._done[folder] = self._run(stage.job, *command, out=folder, reads=[before, self.checkpoint])
             except KerasBertError as error:
                 self._done[folder] = error
         done = self._done[folder]
@@ -96,14 +98,22 @@ class Work:
             raise done
         return done
 
+    def _models(self, stage: Stage, before: pathlib.Path) -> list[str]:
+        """What it makes smaller, the result of the stage before, and its teacher, the model that all began with."""
+        if before == self.checkpoint:
+            return [str(before)]
+        if stage.job == "distill":
+            return [str(self.checkpoint), "--student", str(before)]
+        return [str(before), "--teacher", str(self.checkpoint)]
+
     def _write(self, folder: pathlib.Path, recipe: str, path: pathlib.Path) -> float:
         """Write the file by `recipe`; seconds that it took."""
         kind = RECIPES[recipe]
         if not (kind.calibrated or kind.needs_texts):
-            return self._run("export", str(folder), "--recipe", recipe, out=path)
+            return self._run("export", str(folder), "--recipe", recipe, out=path, reads=[folder])
         command = [str(folder), "--recipe", recipe, "--train", str(self.options.train), *self._reading()]
         command += ["--seed", str(self.options.seed)]
-        return self._run("quantize", *command, out=path)
+        return self._run("quantize", *command, out=path, reads=[folder])
 
     def _training(self) -> list[str]:
         options = self.options
@@ -125,11 +135,15 @@ class Work:
                 found += [f"--{name.replace('_', '-')}", *([] if value is True else [value])]
         return [*map(str, found), *(["--strict"] if options.strict else [])]
 
-    def _run(self, job: str, *arguments: str, out: pathlib.Path) -> float:
-        """Run a job as the command line would, or take what it has made before; seconds that it took."""
+    def _run(self, job: str, *arguments: str, out: pathlib.Path, reads: Sequence[pathlib.Path]) -> float:
+        """Run a job as the command line would, or take what it has made before; seconds that it took.
+
+        Args:
+            reads: the checkpoints that it starts or learns from.
+        """
         command = [*arguments, "-o", str(out)]
         written = shlex.join(["keras-bert", job, *command])
-        read = digest_of([pathlib.Path(arguments[0]), *self._data])
+        read = digest_of([*reads, *self._data])
         if (seconds := self._finished.seconds(written, read, out)) is not None:
             print(f"{out}: made before, taken as it is")
             self.commands.append(written)
