@@ -3,9 +3,10 @@
 Everything goes through the command line of keras-bert, on one machine: a WordPiece vocabulary of 8,000 from the
 training novels, shards of them and of the held-out ones, a run for each objective (MLM + NSP, MLM alone, MLM + SOP)
 from the configuration bert_mini, and, where a folder of labelled texts is given, fine-tuning of the MLM + NSP result
-and of the same network with random weights, each at the learning rate, of several, whose mean over the seeds is best on
-the development split. Accuracy is that of masked tokens of the held-out novels; the tables of counts
-(pretraining_baselines.py) are asked for the same tokens. What a work folder already holds is not done again.
+and of the same network with random weights, each as it is best on the development split with the first seed: at one of
+several learning rates, with adversarial training or without. Accuracy is that of masked tokens of the held-out novels;
+the tables of counts (pretraining_baselines.py) are asked for the same tokens. What a work folder already holds is not
+done again.
 
 Example:
     python benchmarks/pretraining_quality.py path/to/novels --work-dir runs --classify path/to/sentiment-mr
@@ -14,6 +15,7 @@ Example:
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import statistics
 from collections.abc import Sequence
@@ -33,6 +35,8 @@ RUNS: dict[str, dict[str, str]] = {
     "sop": {"examples.objective": "sop", "training.steps": "2200"},
 }
 EVALUATION_BATCHES = 40
+ADVERSARIAL_AFTER = 1 / 3  # of the steps of fine-tuning; from the first on neither start learns by every seed
+Setting = tuple[float, float]  # learning rate, size of adversarial moves
 
 
 def prepare(novels: Path, held_out: Sequence[str], work: Path) -> None:
@@ -111,40 +115,43 @@ def random_start(trained: Path, folder: Path) -> None:
     kb.Encoder(model.encoder.config).save_pretrained(folder, tokenizer=model.tokenizer)
 
 
-def fine_tuned(checkpoint: Path, data: Path, output: Path, rate: float, epochs: int, seed: int) -> dict[str, float]:
+def fine_tuned(
+    checkpoint: Path, data: Path, output: Path, setting: Setting, epochs: int, seed: int
+) -> dict[str, float]:
     """Accuracy by split of the epoch that is best on dev, with BERT's dropout (the configuration pretrains without)."""
     if not (output / "report.json").exists():
         splits = [option for split in ("train", "dev", "test") for option in (f"--{split}", data / f"{split}.tsv")]
-        training = ("--learning-rate", rate, "--epochs", epochs, "--dropout", 0.1, "--adversarial", 0, "--seed", seed)
-        keras_bert("finetune", checkpoint, *splits, *training, "-o", output)
+        rate, adversarial = setting
+        training = ("--learning-rate", rate, "--epochs", epochs, "--dropout", 0.1, "--seed", seed)
+        moves = ("--adversarial", adversarial, "--adversarial-after", ADVERSARIAL_AFTER)
+        keras_bert("finetune", checkpoint, *splits, *training, *moves, "-o", output)
     scores = json.loads((output / "report.json").read_text(encoding="utf-8"))["scores"]
     return {split: scores[split]["accuracy"] for split in ("dev", "test")}
 
 
 def compare_starts(
-    first: str, work: Path, data: Path, rates: Sequence[float], epochs: int, seeds: Sequence[int]
+    first: str, work: Path, data: Path, settings: Sequence[Setting], epochs: int, seeds: Sequence[int]
 ) -> dict[str, Any]:
-    """Accuracy of both starts at every rate; prints those of each one's best rate on the development split."""
+    """Accuracy of both starts: with the first seed in every setting, with the others in the one that is best on dev."""
     random_start(work / first, work / "random")
     found: dict[str, Any] = {}
     rows = []
     for start in (first, "random"):
-        found[start] = {
-            str(rate): [
-                fine_tuned(work / start, data, work / f"tuned-{start}-{rate:g}-{epochs}-{s}", rate, epochs, s)
-                for s in seeds
-            ]
-            for rate in rates
-        }
-        means = {
-            rate: {split: statistics.mean(run[split] for run in runs) for split in ("dev", "test")}
-            for rate, runs in found[start].items()
-        }
-        best = max(means, key=lambda rate: means[rate]["dev"])
-        for rate, mean in means.items():
-            each = " ".join(f"{run['test']:.4f}" for run in found[start][rate])
-            rows.append([start, rate, f"{mean['dev']:.4f}", f"{mean['test']:.4f}", each, "*" * (rate == best)])
-    header = ["start", "rate", "dev", "test", "test by seed", "best on dev"]
+
+        def tuned(setting: Setting, seed: int, start: str = start) -> dict[str, float]:
+            rate, adversarial = setting
+            output = work / f"tuned-{start}-{rate:g}-{adversarial:g}-{epochs}-{seed}"
+            return fine_tuned(work / start, data, output, setting, epochs, seed)
+
+        runs = {setting: [tuned(setting, seeds[0])] for setting in settings}
+        best = max(runs, key=lambda setting: runs[setting][0]["dev"])
+        runs[best] += [tuned(best, seed) for seed in seeds[1:]]
+        for setting, results in runs.items():
+            means = [f"{statistics.mean(run[split] for run in results):.4f}" for split in ("dev", "test")]
+            each = " ".join(f"{run['test']:.4f}" for run in results)
+            rows.append([start, *(f"{value:g}" for value in setting), *means, each, "*" * (setting == best)])
+        found[start] = [{"setting": setting, "runs": results} for setting, results in runs.items()]
+    header = ["start", "rate", "adversarial", "dev", "test", "test by seed", "best on dev"]
     print_table("accuracy after fine-tuning, mean over the seeds", header, rows)
     return found
 
@@ -164,6 +171,9 @@ def main() -> None:
     )
     parser.add_argument("--classify", type=Path, help="folder with train.tsv, dev.tsv and test.tsv to fine-tune on")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.5e-4, 3e-4, 6e-4], help="default: %(default)s")
+    parser.add_argument(
+        "--adversarial", type=float, nargs="+", default=[0.0, 0.02], help="of fine-tuning; default: %(default)s"
+    )
     parser.add_argument("--epochs", type=int, default=6, help="of fine-tuning; default: %(default)s")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0])
     parser.add_argument("--json", type=Path, help="write the figures here")
@@ -192,8 +202,9 @@ def main() -> None:
     print_table("masked tokens of the held-out novels", header, rows)
     print(f"curve: {work / 'masked_accuracy.png'}")
     if arguments.classify:
+        settings = list(itertools.product(arguments.rates, arguments.adversarial))
         figures["fine-tuned"] = compare_starts(
-            arguments.objectives[0], work, arguments.classify, arguments.rates, arguments.epochs, arguments.seeds
+            arguments.objectives[0], work, arguments.classify, settings, arguments.epochs, arguments.seeds
         )
     if arguments.json:
         write_json(arguments.json, {"machine": machine_facts(["keras", "tensorflow"]), **figures})

@@ -36,7 +36,7 @@ REPORT = "report.json"
 SETTINGS = (
     *("epochs", "batch_size", "learning_rate", "warmup", "weight_decay", "max_length", "precision", "average"),
     *("layer_decay", "unfreeze", "restart_layers", "accumulate", "patience", "dropout", "adversarial"),
-    *("label_smoothing", "class_weights"),
+    *("adversarial_after", "label_smoothing", "class_weights"),
     *("long_texts", "overlap", "max_windows", "loss", "scale", "max_score", "scheme", "mirrored", "new_head"),
 )
 

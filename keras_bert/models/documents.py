@@ -102,10 +102,11 @@ class DocumentClassifier(AdversarialTraining, keras.Model):
         jit_compile: Any = None,
         *,
         adversarial: float = 0.0,
+        adversarial_after: int = 0,
         **kwargs: Any,
     ) -> None:
         """As `SequenceClassifier.compile`; embeddings move window by window."""
-        self.set_adversarial(adversarial)
+        self.set_adversarial(adversarial, adversarial_after)
         defaults = self.classifier.training_defaults()
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = keras.optimizers.AdamW(2e-5)

@@ -92,6 +92,7 @@ class Task(AdversarialTraining, CheckedModel):
         jit_compile: bool | str | None = None,
         *,
         adversarial: float = 0.0,
+        adversarial_after: int = 0,
         **kwargs: Any,
     ) -> None:
         """As `keras.Model.compile`; `auto` takes AdamW at 2e-5, and the loss and the metrics of the task.
@@ -100,8 +101,9 @@ class Task(AdversarialTraining, CheckedModel):
 
         Args:
             adversarial: above 0, such a share of their norm embeddings move by; see `AdversarialTraining`.
+            adversarial_after: how many steps before they do.
         """
-        self.set_adversarial(adversarial)
+        self.set_adversarial(adversarial, adversarial_after)
         defaults = self.training_defaults()
         if isinstance(optimizer, str) and optimizer == "auto":
             optimizer = keras.optimizers.AdamW(2e-5)

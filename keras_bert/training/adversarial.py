@@ -26,11 +26,16 @@ class AdversarialTraining:
 
     Attributes:
         adversarial: how far, as a share of the norm; 0, the default: the first loss alone.
+        adversarial_after: steps of the optimizer before that, by the first loss alone: a model that tells nothing apart
+            yet may learn nothing from moved embeddings.
     """
 
     adversarial: float = 0.0
+    adversarial_after: int = 0
+    _moves: bool = True
+    train_function: Any
 
-    def set_adversarial(self, size: float) -> None:
+    def set_adversarial(self, size: float, after: int = 0) -> None:
         """What `compile` hands on.
 
         Raises:
@@ -38,10 +43,13 @@ class AdversarialTraining:
         """
         if not (math.isfinite(size) and size >= 0):
             raise ConfigError(f"adversarial: expected a number from 0 up, got {size}")
+        if after < 0:
+            raise ConfigError(f"adversarial_after: expected a number of steps from 0 up, got {after}")
         backend = keras.backend.backend()
         if size and backend != "tensorflow":
             raise ConfigError(f"adversarial: such training needs the backend tensorflow, and Keras runs on {backend}")
-        self.adversarial = float(size)
+        self.adversarial, self.adversarial_after = float(size), int(after)
+        self.train_function = None  # which knows the size
 
     def moved_loss(self, **arguments: Any) -> Any:
         """The second loss, from the arguments of `compute_loss`."""
@@ -49,9 +57,29 @@ class AdversarialTraining:
 
     def train_step(self, *arguments: Any) -> Any:
         """As `keras.Model.train_step`."""
-        if not self.adversarial:
+        if not (self.adversarial and self._moves):
             return super().train_step(*arguments)  # type: ignore[misc]
         return _adversarial_step(self, *arguments)
+
+    def make_train_function(self, force: bool = False) -> Any:
+        """As that of `keras.Model`, but made anew after so many steps."""
+        if self.train_function is not None and not force:
+            return self.train_function
+        self._moves = self._steps_taken() >= self.adversarial_after
+        super().make_train_function(force=force)  # type: ignore[misc]
+        if self.adversarial and not self._moves:
+            plain = self.train_function
+
+            def step(iterator: Any) -> Any:
+                if self._steps_taken() < self.adversarial_after:
+                    return plain(iterator)
+                return self.make_train_function(force=True)(iterator)
+
+            self.train_function = step
+        return self.train_function
+
+    def _steps_taken(self) -> int:
+        return int(ops.convert_to_numpy(self.optimizer.iterations)) if self.adversarial_after else 0  # type: ignore
 
 
 class _Pass(NamedTuple):

@@ -61,18 +61,22 @@ def kl(teacher, student, axis=-1):
     return (np.exp(log_softmax(teacher, axis)) * (log_softmax(teacher, axis) - log_softmax(student, axis))).sum(axis)
 
 
+@pytest.mark.parametrize("weighed", [False, True])
 @pytest.mark.parametrize(
     ("family", "task"), [*((f, "sequence") for f in FAMILIES), ("bert", "token"), ("albert", "question")]
 )
-def test_loss_of_a_batch(family, task):
-    """Soft and hard parts, written out with NumPy, one text after the other."""
+def test_loss_of_a_batch(family, task, weighed):
+    """Soft and hard parts, written out with NumPy, one text after the other; some texts' targets count for nothing."""
     teacher, student = make(family, task, seed=5), make(family, task, seed=6)
     texts = texts_of()
     targets = targets_of(task, texts)
     soft = teacher_logits(teacher, texts, batch_size=4)
-    dataset = distillation_dataset(texts, targets, soft, student.config, batch_size=6)
+    weights = np.array([1, 0, 1, 0, 0, 1], "float32") if weighed else None
+    dataset = distillation_dataset(texts, targets, soft, student.config, batch_size=6, weights=weights)
     (x, y), *more = dataset
     assert not more
+    assert ("weight" in y) == weighed
+    counts = np.array(y["weight"]) if weighed else np.ones(6)
     losses = DistillationLosses(soft=1.0, hard=0.5, temperature=2.0)
     distiller = Distiller(student, losses)
     outputs = distiller(x, training=False)
@@ -87,17 +91,20 @@ def test_loss_of_a_batch(family, task):
     hard = y["hard"]
     if task == "sequence":
         soft_part = 4 * kl(theirs / 2, mine / 2).mean()
-        hard_part = -log_softmax(mine)[np.arange(6), np.array(hard)].mean()
+        hard_part = -(counts * log_softmax(mine)[np.arange(6), np.array(hard)]).mean()
     elif task == "token":
         soft_part = 4 * kl(theirs / 2, mine / 2)[mask].mean()
         chosen = np.array(hard)
         asked = chosen != IGNORED_TARGET
-        hard_part = -log_softmax(mine)[asked][np.arange(asked.sum()), chosen[asked]].mean()
+        each = np.repeat(counts, asked.sum(1))
+        hard_part = -(each * log_softmax(mine)[asked][np.arange(asked.sum()), chosen[asked]]).mean()
     else:
         rows = [kl(theirs[i, mask[i], end] / 2, mine[i, mask[i], end] / 2) for i in range(6) for end in (0, 1)]
         soft_part = 4 * np.mean(rows)
         ends = ("start_logits", "end_logits")
-        hard_part = np.mean([-log_softmax(mine[i, :, e])[int(hard[ends[e]][i])] for i in range(6) for e in (0, 1)])
+        hard_part = np.mean(
+            [-counts[i] * log_softmax(mine[i, :, e])[int(hard[ends[e]][i])] for i in range(6) for e in (0, 1)]
+        )
     assert got == pytest.approx(soft_part + 0.5 * hard_part, rel=1e-5)
 
 

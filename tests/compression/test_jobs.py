@@ -67,6 +67,23 @@ def test_distill_to_a_checkpoint_with_a_head_of_its_own(classifier, sentiment, t
     assert kb.SequenceClassifier.from_pretrained(tmp_path / "out").labels == ("neg", "pos")
 
 
+def test_copies(classifier, sentiment, tmp_path):
+    """The teacher labels them too, and each is an epoch's worth of steps."""
+    logits = tmp_path / "logits.npz"
+    command = ("distill", classifier, "--layers", 2, "--train", sentiment, "--dev", sentiment, "--copies", 3)
+    assert run(*command, *FAST, "--teacher-logits", logits, "-o", tmp_path / "out") == 0
+    with np.load(logits) as stored:
+        values = stored["values"]
+    assert values.shape == (4 * 60, 2)
+    texts = read_labelled_texts(sentiment).texts
+    teacher = kb.SequenceClassifier.from_pretrained(classifier)
+    np.testing.assert_allclose(values[:60], predict_logits(teacher, texts), atol=1e-5)
+    assert (values[:60] != values[60:120]).any()
+    report = json.loads((tmp_path / "out" / "report.json").read_text())
+    assert report["options"]["copies"] == 3
+    assert report["scores"]["after"]["accuracy"] > 0.9
+
+
 @pytest.mark.parametrize("job", ["distill", "prune"])
 def test_a_pruned_model_learns_from_the_one_it_began_with(job, classifier, sentiment, tmp_path):
     """Which reads its own tokens, not those that words fell into when the vocabulary was cut."""
@@ -121,7 +138,7 @@ def test_teachers_that_teach_something_else(other, message, classifier, sentimen
 def test_other_tasks(other_task, tmp_path):
     model, data = other_task
     common = ("--train", data, "--dev", data, "--epochs", 1, "--max-length", 40, "--batch-size", 8)
-    assert run("distill", model, "--layers", "0,2", *common, "-o", tmp_path / "student") == 0
+    assert run("distill", model, "--layers", "0,2", *common, "--copies", 2, "-o", tmp_path / "student") == 0
     command = ("prune", model, "--heads", 2, "--feedforward", 16, "--vocabulary", "corpus", *common)
     assert run(*command, "-o", tmp_path / "pruned") == 0
     report = json.loads((tmp_path / "pruned" / "report.json").read_text())
@@ -238,6 +255,7 @@ def test_corpus_of_another_language(classifier, tmp_path, capsys):
         (("prune", "--layers", 2, "--corpus", "a.txt", "TRAIN"), "--corpus goes with --vocabulary"),
         (("distill", "--layers", 9, "TRAIN"), "1 to 3"),
         (("distill", "--layers", 2, "--soft", 0, "--hard", 0, "TRAIN"), "weights of the losses"),
+        (("distill", "--layers", 2, "--soft", 0, "--copies", 2, "TRAIN"), "--copies are for the teacher to label"),
         (("distill", "--layers", 2, "--hidden", -1, "TRAIN"), "--hidden: expected a weight of 0 or more, got -1.0"),
         (("prune", "--layers", 2, "--soft", -1, "TRAIN"), "--soft: expected a weight of 0 or more, got -1.0"),
         (("distill", "--student", "LARGE", "TRAIN"), "more than the teacher's"),

@@ -24,7 +24,10 @@ class PowerCutError(Exception):
     """Stands for a power cut."""
 
 
-RESUMED = ("--epochs", 3, *FAST, "--layer-decay", 0.9, "--average", 0.3)
+RESUMED = (
+    *("--epochs", 3, *FAST, "--layer-decay", 0.9, "--average", 0.3),
+    *("--adversarial", 0.02, "--adversarial-after", 0.3),
+)
 
 
 @pytest.fixture(scope="module")
@@ -55,6 +58,16 @@ def test_a_resumed_run_is_the_uninterrupted_one(checkpoint, table, cut, tmp_path
     weights = [(tmp_path / name / "model.safetensors").read_bytes() for name in ("whole", "cut")]
     assert weights[0] == weights[1]
     assert not (tmp_path / "cut" / ".training").exists()
+
+
+def test_a_training_that_learned_nothing_says_so(checkpoint, table, tmp_path, capsys):
+    common = ("--train", table, "--dev", table, "--seed", 0)
+    assert run("finetune", checkpoint, *common, "--learning-rate", 1e-9, "--epochs", 1, "-o", tmp_path / "idle") == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "on the development set is what guessing gives" in said
+    assert "nothing was learned; another --learning-rate" in said
+    assert run("finetune", checkpoint, *common, *FAST, "--epochs", 10, "-o", tmp_path / "good") == 0
+    assert "nothing was learned" not in capsys.readouterr().out
 
 
 def test_zeros_of_a_pruned_checkpoint_stay(checkpoint, table, tmp_path, capsys):

@@ -139,3 +139,32 @@ def test_other_tasks_and_half_precision():
 def test_a_size_out_of_range_is_named(size):
     with pytest.raises(ConfigError, match="adversarial"):
         classifier("bert").compile(adversarial=size)
+    with pytest.raises(ConfigError, match="adversarial_after: expected a number of steps from 0 up, got -1"):
+        classifier("bert").compile(adversarial=0.1, adversarial_after=-1)
+
+
+@pytest.mark.parametrize("fits", [[3], [1, 2], [2, 1]], ids=str)
+def test_the_first_steps_are_plain(fits):
+    """Whether they are taken in one `fit` or in several."""
+    model, plain = classifier("bert"), classifier("bert")
+    inputs = features(model.config)
+    plain.compile(keras.optimizers.SGD(RATE))
+    plain.fit(inputs, TARGETS, epochs=2, shuffle=False, verbose=0)
+    expected = written_out(plain, inputs, TARGETS, SIZE)
+    model.compile(keras.optimizers.SGD(RATE), adversarial=SIZE, adversarial_after=2)
+    for epochs in fits:
+        model.fit(inputs, TARGETS, epochs=epochs, shuffle=False, verbose=0)
+    for weight, value in zip(model.trainable_weights, expected, strict=True):
+        np.testing.assert_allclose(values(weight), value, atol=4e-6, err_msg=weight.path)
+
+
+def test_training_that_goes_on_counts_the_steps_before():
+    model = classifier("bert")
+    inputs = features(model.config)
+    expected = written_out(model, inputs, TARGETS, SIZE)
+    model.compile(optimizer := keras.optimizers.SGD(RATE), adversarial=SIZE, adversarial_after=7)
+    optimizer.build(model.trainable_variables)
+    optimizer.iterations.assign(7)
+    model.fit(inputs, TARGETS, shuffle=False, verbose=0)
+    for weight, value in zip(model.trainable_weights, expected, strict=True):
+        np.testing.assert_allclose(values(weight), value, atol=2e-6, err_msg=weight.path)

@@ -161,10 +161,19 @@ class Distiller(AdversarialTraining, keras.Model):
             parts["soft"] = self._soft(y["soft"], stacked_logits(y_pred["outputs"]), mask)
         if wanted.hard:
             # Keras's own losses come divided by the number of replicas.
-            parts["hard"] = _replicas() * self.student.compute_loss(x=x, y=y["hard"], y_pred=y_pred["outputs"])
+            parts["hard"] = _replicas() * self.student.compute_loss(
+                x=x, y=y["hard"], y_pred=y_pred["outputs"], sample_weight=self._hard_weights(y)
+            )
         if self._teacher_trunk is not None:
             parts |= self._inner(y_pred["hidden"], y_pred["teacher_hidden"], mask)
         return parts
+
+    def _hard_weights(self, y: Any) -> Any:
+        """Of each output's targets, `[batch]`, or `[batch, 1]` where each token has one; None where all weigh alike."""
+        if "weight" not in y:
+            return None
+        weight = y["weight"][:, None] if self.student.task == "token_classification" else y["weight"]
+        return keras.tree.map_structure(lambda _: weight, y["hard"])
 
     def _soft(self, teacher: Any, student: Any, mask: Any) -> Any:
         task, temperature = self.student.task, self.losses_wanted.temperature

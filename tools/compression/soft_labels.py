@@ -73,14 +73,13 @@ def teacher_logits(
     texts: TokenizedTexts,
     *,
     batch_size: int = 64,
-    teacher_ids: np.ndarray | None = None,
     on_batch: Callable[[int], None] = lambda count: None,
 ) -> SoftLabels:
     """The teacher's logits for all texts.
 
     Args:
         teacher: a task model.
-        teacher_ids: the teacher's id of each id in `texts`, where the student's vocabulary is a part of its own.
+        texts: in its own tokens.
         on_batch: called with the number of texts done since the last call.
     """
     import tensorflow as tf
@@ -94,22 +93,12 @@ def teacher_logits(
     per_token = teacher.task in PER_TOKEN
     rows: list[Any] = [None] * len(texts)
     for indices in batch_indices(texts.lengths, batch_size, shuffle=False):
-        features = teacher_features(texts.features(indices, teacher.config), teacher, teacher_ids)
+        features = texts.features(indices, teacher.config)
         logits = answer({name: features[name] for name in signature}).numpy().astype("float32")
         for index, row, length in zip(indices, logits, texts.lengths[indices], strict=True):
             rows[index] = row[:length] if per_token else row[None]
         on_batch(len(indices))
     return SoftLabels(np.concatenate(rows), per_token)
-
-
-def teacher_features(features: Any, teacher: Any, teacher_ids: np.ndarray | None) -> Any:
-    """Model inputs with the teacher's ids in place of the student's."""
-    if teacher_ids is None:
-        return features
-    features = dict(features)
-    tokens = keras.ops.take(keras.ops.convert_to_tensor(teacher_ids.astype("int32")), features["token_ids"], axis=0)
-    features["token_ids"] = keras.ops.convert_to_numpy(tokens)
-    return features
 
 
 def cached_logits(
@@ -154,6 +143,7 @@ def distillation_dataset(
     batch_size: int,
     seed: int = 0,
     segments: bool = False,
+    weights: np.ndarray | None = None,
 ) -> Any:
     """A `tf.data.Dataset` of (features, {"hard": targets, "soft": teacher's logits}) batches, shuffled anew each epoch.
 
@@ -162,6 +152,7 @@ def distillation_dataset(
         soft: None leaves `soft` out.
         config: the student's. segments: the teacher reads the batches too, and has segments: they are in the features
             whether the student has any or not.
+        weights: of the targets of each text, float32 [texts], which each batch then holds as `weight`; None: all alike.
     """
     import tensorflow as tf
 
@@ -177,6 +168,8 @@ def distillation_dataset(
         else:
             hard = tf.nest.map_structure(lambda values: np.asarray(values)[indices], targets)
         both = {"hard": hard}
+        if weights is not None:
+            both["weight"] = weights[indices]
         if soft is not None:
             both["soft"] = soft.rows(texts, indices, length)
         return features, both

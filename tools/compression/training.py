@@ -14,11 +14,13 @@ import keras
 import numpy as np
 
 import keras_bert as kb
+from keras_bert.data.batches import TokenizedTexts
 from keras_bert.errors import KerasBertError
 
 from .. import options as shared
 from ..progress import FitProgress, progress_bar
 from ..tasks import Evaluation, TaskAdapter
+from .altered import altered_copies, in_ids, joined, repeated_targets
 from .distiller import DistillationLosses, Distiller
 from .masks import KeepZeros
 from .soft_labels import PER_TOKEN, SoftLabels, cached_logits, distillation_dataset, ids_in, teacher_logits
@@ -35,6 +37,7 @@ class TrainingSettings:
     weight_decay: float = 0.01
     average: float = 0.1
     adversarial: float | None = None
+    copies: int = 0
     max_length: int | None = None
     seed: int = 0
 
@@ -89,6 +92,13 @@ def add_loss_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--relations", type=float, default=0.0, help="relations of queries, keys and values (default 0)")
     group.add_argument("--relation-layer", type=int, metavar="N", help="of the teacher, from 0; default: its last")
     group.add_argument("--relation-heads", type=shared.positive(int), metavar="N", help="default: the teacher's heads")
+    group.add_argument(
+        "--copies",
+        type=shared.not_negative(int),
+        default=0,
+        metavar="N",
+        help="as many altered copies of each training text, which it labels (default 0; each takes an epoch's time)",
+    )
     group.add_argument("--teacher-logits", metavar="FILE", help="keep its logits in FILE, or take them from there")
 
 
@@ -101,12 +111,16 @@ def losses_from(options: argparse.Namespace) -> DistillationLosses:
     """The losses of the command line.
 
     Raises:
-        KerasBertError: a part has a weight below 0, which would train away from the teacher.
+        KerasBertError: a part has a weight below 0, which would train away from the teacher; copies without a teacher.
     """
     losses = DistillationLosses(**{f.name: getattr(options, f.name) for f in dataclasses.fields(DistillationLosses)})
     for name, weight in losses.weights.items():
         if not 0 <= weight < math.inf:
             raise KerasBertError(f"--{name}: expected a weight of 0 or more, got {weight}")
+    if options.copies and not (losses.soft or losses.reads_teacher):
+        raise KerasBertError(
+            "--copies are for the teacher to label, and nothing is learned from it: expected --soft above 0"
+        )
     return losses
 
 
@@ -144,24 +158,30 @@ def train(
     positions = min(model.config.max_positions for model in readers)
     max_length = min(settings.max_length or task.max_length, positions)
     examples = task.training_examples(student, train_data, max_length, options)
-    soft = teacher_ids = None
+    soft = teacher_ids = weights = None
+    texts, targets = examples.texts, examples.targets
     if teacher is None:
         losses = dataclasses.replace(losses, soft=0.0, hard=1.0, hidden=0.0, attention=0.0, relations=0.0)
     else:
         teacher_ids = ids_in(teacher.tokenizer, student.tokenizer)
+        copies = altered_copies(texts, student.tokenizer, settings.copies, settings.seed)
         if losses.soft:
-            read, read_ids = examples.texts, teacher_ids
-            if teacher_ids is not None and task.name not in PER_TOKEN:
-                read, read_ids = task.training_examples(teacher, train_data, max_length, options).texts, None
-            soft = _soft_labels(teacher, read, read_ids, logits_file)
+            own_tokens = teacher_ids is not None and task.name not in PER_TOKEN
+            read = task.training_examples(teacher, train_data, max_length, options).texts if own_tokens else None
+            asked = [read or in_ids(texts, teacher_ids), *(in_ids(copy, teacher_ids) for copy in copies)]
+            soft = _soft_labels(teacher, joined(asked), logits_file)
+        if copies:
+            weights = np.repeat(np.array([1.0, 0.0], "float32"), [len(texts), len(texts) * len(copies)])
+            texts, targets = joined([texts, *copies]), repeated_targets(targets, 1 + len(copies))
     dataset = distillation_dataset(
-        examples.texts,
-        examples.targets,
+        texts,
+        targets,
         soft,
         student.config,
         batch_size=settings.batch_size,
         seed=settings.seed,
         segments=losses.reads_teacher and teacher.config.uses_segments,
+        weights=weights,
     )
     schedule = task.schedule(train_data, len(getattr(student, "labels", ())))
     learning_rate = settings.learning_rate or schedule.rate_at(student.config.hidden_size)
@@ -228,9 +248,9 @@ class BestEpoch(keras.callbacks.Callback):
             self.student.save_pretrained(self.output)
 
 
-def _soft_labels(teacher: Any, texts: Any, teacher_ids: np.ndarray | None, path: str | None) -> SoftLabels:
+def _soft_labels(teacher: Any, texts: TokenizedTexts, path: str | None) -> SoftLabels:
     def compute() -> SoftLabels:
         with progress_bar("asking the teacher", len(texts)) as advance:
-            return teacher_logits(teacher, texts, teacher_ids=teacher_ids, on_batch=advance)
+            return teacher_logits(teacher, texts, on_batch=advance)
 
     return compute() if path is None else cached_logits(path, teacher, texts, compute)

@@ -64,6 +64,13 @@ def add_training_options(parser: argparse.ArgumentParser) -> None:
         " steps or more, else 0)",
     )
     group.add_argument(
+        "--adversarial-after",
+        type=share(),
+        default=0.0,
+        metavar="SHARE",
+        help="of the steps that come before that, for checkpoints that know little (default 0)",
+    )
+    group.add_argument(
         "--restart-layers",
         type=shared.not_negative(int),
         metavar="N",

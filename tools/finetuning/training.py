@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import dataclasses
+import math
 import pathlib
 import shutil
 import time
@@ -106,6 +107,7 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
         model.compile(
             _optimizer(model, options, steps),
             adversarial=options.adversarial,
+            adversarial_after=round(options.adversarial_after * steps),
             **task.compile_arguments(model, examples, options),
         )
 
@@ -132,6 +134,8 @@ def train(task: TaskAdapter, data: Splits, options: argparse.Namespace, seed: in
                 verbose=0,
                 callbacks=[*_callbacks(options, best, state, seed, kept_zeros), progress],
             )
+    if data.dev is not None and (said := _nothing_learned(task, data.dev, best.scores, options)):
+        notes.append(said)
     seconds = time.time() - started
     parameters = model.count_params()
     tested = None
@@ -176,6 +180,23 @@ def evaluate(task: TaskAdapter, model: Any, data: Any, max_length: int, on_item:
     """Scores of a model on labelled data."""
     predictions = task.predict(model, data, batch_size=64, max_length=max_length, on_item=on_item)
     return task.evaluate(predictions, data, model)
+
+
+def _nothing_learned(
+    task: TaskAdapter, dev: Any, scores: Mapping[str, float], options: argparse.Namespace
+) -> str | None:
+    """What to say where the best epoch scores what guessing does, give or take two standard errors."""
+    guess = task.commonest(dev, options)
+    if guess is None or "accuracy" not in scores:
+        return None
+    label, share = guess
+    if scores["accuracy"] > share + 2 * math.sqrt(share * (1 - share) / len(dev)):
+        return None
+    advice = "--adversarial 0, --adversarial-after 0.3 or " if options.adversarial else ""
+    return (
+        f"an accuracy of {scores['accuracy']:.3f} on the development set is what guessing gives ({label!r} is"
+        f" {share:.3f} of it): nothing was learned; {advice}another --learning-rate or more --epochs may help"
+    )
 
 
 def _restarted(schedule: Schedule, model: Any) -> int:

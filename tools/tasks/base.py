@@ -193,6 +193,10 @@ class TaskAdapter(abc.ABC):
     def evaluate(self, predictions: Any, data: Any, model: Any) -> Evaluation:
         """Metrics; `model` tells its labels, be it a Keras model or one of the edge."""
 
+    def commonest(self, data: Any, options: argparse.Namespace) -> tuple[str, float] | None:
+        """The commonest label of `data` and its share; None where an answer is not one label of a text."""
+        return None
+
     def add_answering_options(self, group: Any) -> None:
         """Options of this task's answers alone, each None unless given."""
         return

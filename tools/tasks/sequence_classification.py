@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import collections
 import dataclasses
 import pathlib
 from collections.abc import Callable, Sequence
@@ -147,6 +148,12 @@ class SequenceClassification(TaskAdapter):
                 "expected at least two"
             )
         return {"labels": labels, "problem_type": problem_type}
+
+    def commonest(self, data: LabelledTexts, options: argparse.Namespace) -> tuple[str, float] | None:
+        if _problem_type(options) != "single_label_classification":
+            return None
+        ((label, count),) = collections.Counter(data.labels).most_common(1)
+        return label, count / len(data)
 
     def check(self, data: LabelledTexts, model_labels: Sequence[str], options: argparse.Namespace) -> None:
         data.targets(model_labels, _problem_type(options))
