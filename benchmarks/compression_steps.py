@@ -1,11 +1,12 @@
 """What each tool of compression costs and gains, over seeds: a fine-tuned teacher made smaller in one way at a time.
 
 For each set and seed a teacher is fine-tuned as `finetune` does by default and written as float32 and by every recipe
-of `quantize`, also trained for static_int8; distilled to half its layers, beside the same student from the labels
-alone, started from the teacher's layers and from those of the untrained checkpoint; pruned of half of its heads and
-feed-forward, of half and 80% of its weights, of 2 of 4; its vocabulary cut to 8,000; and compressed by all of it to 8
-MB and an eighth of the time. Every checkpoint is exported as dynamic_int8. All files are scored on the test set by the
-edge runner; their speed is that of the first seed's files in interleaved turns, batch 1, one thread.
+of `quantize`, also trained for static_int8; distilled to half its layers, also with altered copies of the texts, beside
+the same student from the labels alone, started from the teacher's layers and from those of the untrained checkpoint;
+pruned of half of its heads and feed-forward, of half and 80% of its weights, of 2 of 4; its vocabulary cut to 8,000;
+and compressed by all of it to 8 MB and an eighth of the time. Every checkpoint is exported as dynamic_int8. All files
+are scored on the test set by the edge runner; their speed is that of the first seed's files in interleaved turns, batch
+1, one thread.
 
 Prints for each set a row a file, means over the seeds, and which of the project's aims they reach. What is done is read
 from its folder, so the script can be interrupted.
@@ -37,6 +38,7 @@ from keras_bert.models.structure import keep_layers, spread_layers
 # A job and its options; the names are those of the rows.
 JOBS: dict[str, tuple[str, ...]] = {
     "half the layers, distilled": ("distill", "--layers", "HALF_LAYERS"),
+    "half the layers, three copies": ("distill", "--layers", "HALF_LAYERS", "--copies", "3", "--adversarial", "0"),
     "half the layers, no teacher": ("prune", "--layers", "HALF_LAYERS", "--soft", "0", "--hard", "1", "--epochs", "5"),
     "half the heads and feed-forward": ("prune", "--heads", "HALF_HEADS", "--feedforward", "HALF_UNITS"),
     "50% zeros": ("prune", "--sparsity", "0.5"),
