@@ -166,9 +166,9 @@ def train(
         teacher_ids = ids_in(teacher.tokenizer, student.tokenizer)
         copies = altered_copies(texts, student.tokenizer, settings.copies, settings.seed)
         if losses.soft:
-            own_tokens = teacher_ids is not None and task.name not in PER_TOKEN
-            read = task.training_examples(teacher, train_data, max_length, options).texts if own_tokens else None
-            asked = [read or in_ids(texts, teacher_ids), *(in_ids(copy, teacher_ids) for copy in copies)]
+            asked = [in_ids(part, teacher_ids) for part in (texts, *copies)]
+            if teacher_ids is not None and task.name not in PER_TOKEN:
+                asked[0] = task.training_examples(teacher, train_data, max_length, options).texts
             soft = _soft_labels(teacher, joined(asked), logits_file)
         if copies:
             weights = np.repeat(np.array([1.0, 0.0], "float32"), [len(texts), len(texts) * len(copies)])
