@@ -115,16 +115,15 @@ def random_start(trained: Path, folder: Path) -> None:
     kb.Encoder(model.encoder.config).save_pretrained(folder, tokenizer=model.tokenizer)
 
 
-def fine_tuned(
-    checkpoint: Path, data: Path, output: Path, setting: Setting, epochs: int, seed: int
-) -> dict[str, float]:
+def fine_tuned(work: Path, start: str, data: Path, setting: Setting, epochs: int, seed: int) -> dict[str, float]:
     """Accuracy by split of the epoch that is best on dev, with BERT's dropout (the configuration pretrains without)."""
+    rate, adversarial = setting
+    output = work / f"tuned-{start}-{rate:g}-{adversarial:g}-{epochs}-{seed}"
     if not (output / "report.json").exists():
         splits = [option for split in ("train", "dev", "test") for option in (f"--{split}", data / f"{split}.tsv")]
-        rate, adversarial = setting
         training = ("--learning-rate", rate, "--epochs", epochs, "--dropout", 0.1, "--seed", seed)
         moves = ("--adversarial", adversarial, "--adversarial-after", ADVERSARIAL_AFTER)
-        keras_bert("finetune", checkpoint, *splits, *training, *moves, "-o", output)
+        keras_bert("finetune", work / start, *splits, *training, *moves, "-o", output)
     scores = json.loads((output / "report.json").read_text(encoding="utf-8"))["scores"]
     return {split: scores[split]["accuracy"] for split in ("dev", "test")}
 
@@ -137,15 +136,9 @@ def compare_starts(
     found: dict[str, Any] = {}
     rows = []
     for start in (first, "random"):
-
-        def tuned(setting: Setting, seed: int, start: str = start) -> dict[str, float]:
-            rate, adversarial = setting
-            output = work / f"tuned-{start}-{rate:g}-{adversarial:g}-{epochs}-{seed}"
-            return fine_tuned(work / start, data, output, setting, epochs, seed)
-
-        runs = {setting: [tuned(setting, seeds[0])] for setting in settings}
+        runs = {setting: [fine_tuned(work, start, data, setting, epochs, seeds[0])] for setting in settings}
         best = max(runs, key=lambda setting: runs[setting][0]["dev"])
-        runs[best] += [tuned(best, seed) for seed in seeds[1:]]
+        runs[best] += [fine_tuned(work, start, data, best, epochs, seed) for seed in seeds[1:]]
         for setting, results in runs.items():
             means = [f"{statistics.mean(run[split] for run in results):.4f}" for split in ("dev", "test")]
             each = " ".join(f"{run['test']:.4f}" for run in results)

@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
     require(options.student or not options.new_head, "--new-head is of --student")
     require(any(losses.weights.values()), "the weights of the losses are all 0: expected one above")
     output = pathlib.Path(options.output)
-    check_apart(output, options.teacher, *([options.student] if options.student else []))
+    check_apart(output, options.teacher, options.student)
     keras.utils.set_random_seed(options.seed)
     opened = open_job(options.teacher, options)
     student, origin = _student(opened, options)

@@ -68,7 +68,7 @@ def run(options: argparse.Namespace) -> int:
     """Prune, train, score both, write the report."""
     _check(options)
     output = pathlib.Path(options.output)
-    check_apart(output, options.model, *([options.teacher] if options.teacher else []))
+    check_apart(output, options.model, options.teacher)
     keras.utils.set_random_seed(options.seed)
     opened = open_job(options.model, options)
     teacher = open_teacher(opened, options.teacher, options) if options.teacher else opened.model

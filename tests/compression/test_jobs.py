@@ -104,8 +104,8 @@ def test_a_pruned_model_learns_from_the_one_it_began_with(job, classifier, senti
         assert report["student"] == {"checkpoint": str(trimmed), "layers": [0, 2]}
 
 
-def test_tokens_of_a_student_in_another_order(classifier, sentiment, tmp_path):
-    """Of a teacher that runs beside it each token is known by its name."""
+def test_tokens_of_a_student_in_another_order(classifier, tmp_path):
+    """The teacher knows each by its name."""
     teacher = kb.SequenceClassifier.from_pretrained(classifier)
     tokens = sorted(teacher.tokenizer.vocab, key=teacher.tokenizer.vocab.get)
     tokens[5:7] = tokens[6:4:-1]

@@ -42,9 +42,9 @@ def add_data_options(parser: argparse.ArgumentParser, *, required: bool, output:
     add_reading_options(parser)
 
 
-def check_apart(output: pathlib.Path, *inputs: str) -> None:
+def check_apart(output: pathlib.Path, *inputs: str | None) -> None:
     """Raise KerasBertError where `output`, a folder that training writes, is one of the checkpoints that it reads."""
-    for name in inputs:
+    for name in filter(None, inputs):
         require(
             output.resolve() != shared.checkpoint_path(name).resolve(),
             f"{output} is the model itself, which the trained one would overwrite: name another folder",
