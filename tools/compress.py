@@ -1,12 +1,12 @@
 """Make a trained model as small as a target asks, and show what each step cost.
 
 The tools are chained in a few sensible ways, from the mildest to the hardest: the vocabulary cut to the training texts,
-half of the heads and feed-forward, half and a third of the layers, both; each written as dynamic_int8 and as int4. It
-stops at the first file that meets the target. In OUT lie model.tflite (the winner, or the nearest where none meets the
-target: exit status 3), its checkpoint under stages/, report.json, commands.sh (what was run, to repeat it), pareto.png
-and pareto.svg (extra `plots`). A run that was interrupted goes on with the same command; what is done is also taken
-where only the target is another. Files are run by keras-bert-edge (extra `edge`). A plan that fails is told, and the
-others go on.
+half of the heads and feed-forward, half of the layers, both, a third of the layers; each written as dynamic_int8 and as
+int4. It stops at the first file that meets the target. In OUT lie model.tflite (the winner, or the nearest where none
+meets the target: exit status 3), its checkpoint under stages/, report.json, commands.sh (what was run, to repeat it),
+pareto.png and pareto.svg (extra `plots`). A run that was interrupted goes on with the same command; what is done is
+also taken where only the target is another. Files are run by keras-bert-edge (extra `edge`). A plan that fails is told,
+and the others go on.
 
 On --train every stage is trained, vocabularies are cut and files calibrated. On --dev the epochs are chosen, the target
 is judged and the winner is found (default: a tenth of --train; with the --seed of a finetune that had no --dev either,
@@ -39,7 +39,7 @@ from .compression.measure import edge_runner
 from .compression.picture import draw, figure_class
 from .compression.plans import Plan, plans_for
 from .compression.target import Condition, check_measures, meets, nearest, parse_target
-from .compression.training import evaluate
+from .compression.training import add_copies_option, evaluate
 from .compression.work import Work
 from .evaluate import saved_adapter
 from .report import print_table, write_report
@@ -65,6 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adversarial", type=shared.share(), metavar="SIZE", help="as of finetune; default: that for the model's task"
     )
+    add_copies_option(parser)
     parser.add_argument("--max-length", type=shared.positive(int), help="longest input in tokens; default: the task's")
     parser.add_argument("--all", action="store_true", help="run every plan, whether or not the target is met")
     parser.add_argument("--seed", type=int, default=0)

@@ -206,7 +206,7 @@ def _trained(
         settings_from(options),
         losses,
         options,
-        teacher=teacher if losses.soft or losses.reads_teacher else None,
+        teacher=teacher if losses.learn_from_teacher else None,
         logits_file=options.teacher_logits,
         optimizer=optimizer,
         callbacks=callbacks if options.sparsity is not None else None,

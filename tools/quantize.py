@@ -161,7 +161,7 @@ def _train(opened: Job, calibration: Calibration, path: pathlib.Path, options: a
         settings_from(options),
         losses,
         options,
-        teacher=opened.model if losses.soft or losses.reads_teacher else None,
+        teacher=opened.model if losses.learn_from_teacher else None,
         logits_file=options.teacher_logits,
     )
     return dataclasses.asdict(trained)

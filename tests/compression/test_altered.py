@@ -11,6 +11,7 @@ from keras_bert_tools.compression.altered import (
     in_ids,
     joined,
     repeated_targets,
+    with_copies,
 )
 
 import keras_bert as kb
@@ -100,6 +101,11 @@ def test_the_seed_makes_the_copies(tokenizer):
     assert (one[0].token_ids != one[1].token_ids).any()
     assert (one[0].token_ids != other[0].token_ids).any()
     assert altered_copies(texts, tokenizer, 0, seed=1) == []
+
+
+def test_each_epoch_has_its_copies():
+    assert with_copies(3, 2, epoch=0).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8]
+    assert with_copies(3, 2, epoch=1).tolist() == [0, 1, 2, 9, 10, 11, 12, 13, 14]
 
 
 def test_texts_without_a_word(tokenizer):

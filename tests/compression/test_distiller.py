@@ -61,6 +61,29 @@ def kl(teacher, student, axis=-1):
     return (np.exp(log_softmax(teacher, axis)) * (log_softmax(teacher, axis) - log_softmax(student, axis))).sum(axis)
 
 
+def test_every_epoch_has_its_own_texts():
+    """Beside those of all epochs; the soft labels are the same texts'."""
+    texts, student = texts_of(10), make("bert")
+    soft = SoftLabels(np.arange(10, dtype="float32")[:, None] * np.ones(3, "float32"), per_token=False)
+    chosen = {0: [0, 1, 2, 3, 4, 5], 1: [0, 1, 6, 7, 8, 9]}
+    dataset = distillation_dataset(
+        texts,
+        targets_of("sequence", texts),
+        soft,
+        student.config,
+        batch_size=4,
+        in_epoch=lambda epoch: np.array(chosen[epoch]),
+    )
+    assert int(dataset.cardinality()) == 2
+    for epoch in (0, 1):
+        found = {}
+        for x, y in dataset:
+            for ids, mask, logits in zip(x["token_ids"], x["padding_mask"], y["soft"], strict=True):
+                found[int(logits[0])] = np.array(ids)[np.array(mask) == 1].tolist()
+        starts = np.append(0, texts.ends)
+        assert found == {i: texts.token_ids[starts[i] : starts[i + 1]].tolist() for i in chosen[epoch]}
+
+
 @pytest.mark.parametrize("weighed", [False, True])
 @pytest.mark.parametrize(
     ("family", "task"), [*((f, "sequence") for f in FAMILIES), ("bert", "token"), ("albert", "question")]

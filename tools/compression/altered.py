@@ -42,6 +42,12 @@ def joined(parts: Sequence[TokenizedTexts]) -> TokenizedTexts:
     )
 
 
+def with_copies(texts: int, copies: int, epoch: int) -> np.ndarray:
+    """Indices of the texts and of an epoch's copies of them, where all epochs' copies follow the texts."""
+    first = texts * (1 + copies * epoch)
+    return np.concatenate([np.arange(texts), np.arange(first, first + texts * copies)])
+
+
 def in_ids(texts: TokenizedTexts, ids: np.ndarray | None) -> TokenizedTexts:
     """The texts in another vocabulary, whose id of each of theirs is in `ids`; None: the same."""
     return texts if ids is None else dataclasses.replace(texts, token_ids=ids[texts.token_ids].astype("int32"))

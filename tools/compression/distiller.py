@@ -52,6 +52,11 @@ class DistillationLosses:
         """Whether the teacher runs beside the student, because more than its logits is asked for."""
         return bool(self.hidden or self.attention or self.relations)
 
+    @property
+    def learn_from_teacher(self) -> bool:
+        """Whether anything is learned from the teacher."""
+        return bool(self.soft or self.reads_teacher)
+
 
 class Distiller(AdversarialTraining, keras.Model):
     """Trains `student`, alone or by a teacher, on batches of `distillation_dataset`.

@@ -52,8 +52,9 @@ def plans_for(config: EncoderConfig, vocabulary: int, tokens: int) -> list[Plan]
         for count in dict.fromkeys((config.num_layers // 2, config.num_layers // 3))
         if 1 <= count < config.num_layers
     ]
-    chains: list[list[Stage]] = [[], trimmed, [*trimmed, half], *([*trimmed, stage] for stage in layers)]
-    chains += [[*trimmed, stage, half] for stage in layers]
+    chains: list[list[Stage]] = [[], trimmed, [*trimmed, half]]
+    for stage in layers:
+        chains += [[*trimmed, stage], [*trimmed, stage, half]]
     distinct = dict.fromkeys(tuple(chain) for chain in chains)
     # The same stages again with weights of 4 bits cost no training; they come after the stage's own int8 file.
     files = [Plan(chain, recipe) for chain in distinct for recipe in ("dynamic_int8", "int4")]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import os
 import pathlib
 import zipfile
@@ -144,6 +145,7 @@ def distillation_dataset(
     seed: int = 0,
     segments: bool = False,
     weights: np.ndarray | None = None,
+    in_epoch: Callable[[int], np.ndarray] | None = None,
 ) -> Any:
     """A `tf.data.Dataset` of (features, {"hard": targets, "soft": teacher's logits}) batches, shuffled anew each epoch.
 
@@ -153,10 +155,12 @@ def distillation_dataset(
         config: the student's. segments: the teacher reads the batches too, and has segments: they are in the features
             whether the student has any or not.
         weights: of the targets of each text, float32 [texts], which each batch then holds as `weight`; None: all alike.
+        in_epoch: epoch, from 0 -> indices of its texts, equally many in all; None: all texts in all.
     """
     import tensorflow as tf
 
-    epochs = iter(range(2**31))
+    epochs = itertools.count()
+    in_epoch = in_epoch or (lambda epoch: np.arange(len(texts)))
 
     def batch(indices: np.ndarray) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         features = texts.features(indices, config)
@@ -175,8 +179,9 @@ def distillation_dataset(
         return features, both
 
     def batches() -> Iterator[Any]:
-        for indices in batch_indices(texts.lengths, batch_size, shuffle=True, seed=seed, epoch=next(epochs)):
-            yield batch(indices)
+        chosen = in_epoch(epoch := next(epochs))
+        for indices in batch_indices(texts.lengths[chosen], batch_size, shuffle=True, seed=seed, epoch=epoch):
+            yield batch(chosen[indices])
 
     def spec(name: str, values: np.ndarray) -> Any:
         ragged = name == "soft" and soft is not None and soft.per_token
@@ -189,7 +194,7 @@ def distillation_dataset(
         {name: tf.TensorSpec((None, None), tf.int32) for name in features},
         {name: tf.nest.map_structure(lambda values, n=name: spec(n, values), both[name]) for name in both},
     )
-    return generated_dataset(batches, signature, -(-len(texts) // batch_size))
+    return generated_dataset(batches, signature, -(-len(in_epoch(0)) // batch_size))
 
 
 def _digest(teacher: Any, texts: TokenizedTexts) -> str:

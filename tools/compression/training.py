@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import math
 import pathlib
 import time
@@ -20,7 +21,7 @@ from keras_bert.errors import KerasBertError
 from .. import options as shared
 from ..progress import FitProgress, progress_bar
 from ..tasks import Evaluation, TaskAdapter
-from .altered import altered_copies, in_ids, joined, repeated_targets
+from .altered import altered_copies, in_ids, joined, repeated_targets, with_copies
 from .distiller import DistillationLosses, Distiller
 from .masks import KeepZeros
 from .soft_labels import PER_TOKEN, SoftLabels, cached_logits, distillation_dataset, ids_in, teacher_logits
@@ -37,7 +38,7 @@ class TrainingSettings:
     weight_decay: float = 0.01
     average: float = 0.1
     adversarial: float | None = None
-    copies: int = 0
+    copies: int | None = None
     max_length: int | None = None
     seed: int = 0
 
@@ -52,6 +53,7 @@ class Trained:
     seconds: float
     learning_rate: float
     adversarial: float
+    copies: int
     notes: list[str]
 
 
@@ -92,14 +94,19 @@ def add_loss_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--relations", type=float, default=0.0, help="relations of queries, keys and values (default 0)")
     group.add_argument("--relation-layer", type=int, metavar="N", help="of the teacher, from 0; default: its last")
     group.add_argument("--relation-heads", type=shared.positive(int), metavar="N", help="default: the teacher's heads")
+    add_copies_option(group)
+    group.add_argument("--teacher-logits", metavar="FILE", help="keep its logits in FILE, or take them from there")
+
+
+def add_copies_option(group: Any) -> None:
+    """`--copies`, on a parser or on a group of one."""
     group.add_argument(
         "--copies",
         type=shared.not_negative(int),
-        default=0,
         metavar="N",
-        help="as many altered copies of each training text, which it labels (default 0; each takes an epoch's time)",
+        help="in every epoch as many altered copies of each training text, new ones, which the teacher labels; each"
+        " takes the time of an epoch (default: 1 for tags of at most 20,000 texts, else 0)",
     )
-    group.add_argument("--teacher-logits", metavar="FILE", help="keep its logits in FILE, or take them from there")
 
 
 def settings_from(options: argparse.Namespace) -> TrainingSettings:
@@ -117,7 +124,7 @@ def losses_from(options: argparse.Namespace) -> DistillationLosses:
     for name, weight in losses.weights.items():
         if not 0 <= weight < math.inf:
             raise KerasBertError(f"--{name}: expected a weight of 0 or more, got {weight}")
-    if options.copies and not (losses.soft or losses.reads_teacher):
+    if options.copies and not losses.learn_from_teacher:
         raise KerasBertError(
             "--copies are for the teacher to label, and nothing is learned from it: expected --soft above 0"
         )
@@ -158,13 +165,16 @@ def train(
     positions = min(model.config.max_positions for model in readers)
     max_length = min(settings.max_length or task.max_length, positions)
     examples = task.training_examples(student, train_data, max_length, options)
-    soft = teacher_ids = weights = None
-    texts, targets = examples.texts, examples.targets
+    schedule = task.schedule(train_data, len(getattr(student, "labels", ())))
+    soft = teacher_ids = weights = in_epoch = None
+    texts, targets, count = examples.texts, examples.targets, 0
     if teacher is None:
         losses = dataclasses.replace(losses, soft=0.0, hard=1.0, hidden=0.0, attention=0.0, relations=0.0)
     else:
         teacher_ids = ids_in(teacher.tokenizer, student.tokenizer)
-        copies = altered_copies(texts, student.tokenizer, settings.copies, settings.seed)
+        if losses.learn_from_teacher:
+            count = schedule.copies_of(len(texts)) if settings.copies is None else settings.copies
+        copies = altered_copies(texts, student.tokenizer, count * settings.epochs, settings.seed)
         if losses.soft:
             asked = [in_ids(part, teacher_ids) for part in (texts, *copies)]
             if teacher_ids is not None and task.name not in PER_TOKEN:
@@ -172,6 +182,7 @@ def train(
             soft = _soft_labels(teacher, joined(asked), logits_file)
         if copies:
             weights = np.repeat(np.array([1.0, 0.0], "float32"), [len(texts), len(texts) * len(copies)])
+            in_epoch = functools.partial(with_copies, len(texts), count)
             texts, targets = joined([texts, *copies]), repeated_targets(targets, 1 + len(copies))
     dataset = distillation_dataset(
         texts,
@@ -182,8 +193,8 @@ def train(
         seed=settings.seed,
         segments=losses.reads_teacher and teacher.config.uses_segments,
         weights=weights,
+        in_epoch=in_epoch,
     )
-    schedule = task.schedule(train_data, len(getattr(student, "labels", ())))
     learning_rate = settings.learning_rate or schedule.rate_at(student.config.hidden_size)
     steps_an_epoch = int(dataset.cardinality())
     steps = settings.epochs * steps_an_epoch
@@ -214,7 +225,7 @@ def train(
         )
     return Trained(
         best.epoch, best.scores, history.history, time.time() - started, learning_rate, distiller.adversarial,
-        examples.notes,
+        count, examples.notes,
     )  # fmt: skip
 
 

@@ -121,7 +121,7 @@ class Work:
         found = ["--train", options.train, *(["--dev", options.dev] if options.dev else [])]
         found += ["--epochs", options.epochs, "--seed", options.seed]
         found += ["--batch-size", options.batch_size]
-        for name in ("learning_rate", "adversarial", "max_length"):
+        for name in ("learning_rate", "adversarial", "copies", "max_length"):
             if (value := getattr(options, name)) is not None:
                 found += [f"--{name.replace('_', '-')}", value]
         return [*(str(value) for value in found), *self._reading()]

@@ -21,6 +21,8 @@ from keras_bert.training import SmoothedCrossEntropy, balanced_class_weights
 MOST_SHOWN = 20  # faults of a file that are named
 # In few steps a new head learns too little: with 48, and with the demo's 180, texts lose what they gain with 650.
 ADVERSARIAL_STEPS = 300
+# A teacher's labels of few texts say little more than their own labels do; with 5,437 sentences, copies say more.
+FEW_TEXTS = 20_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,6 +69,7 @@ class Schedule:
         adversarial: how far embeddings move in adversarial training, as a share of their norm, where there are enough
             steps for it; 0: no such training.
         restarted: share of the layers, rounded down, that start anew below a new head, from the top.
+        copies: altered copies of each training text that a teacher labels in every epoch, where texts are few.
     """
 
     epochs: int = 3
@@ -74,6 +77,7 @@ class Schedule:
     dropout: float | None = None
     adversarial: float = 0.0
     restarted: float = 0.0
+    copies: int = 0
 
     def rate_at(self, width: int) -> float:
         """The peak of the learning rate for a network of that width: falls with its square, up to ten times `rate`."""
@@ -82,6 +86,10 @@ class Schedule:
     def adversarial_in(self, steps: int) -> float:
         """`adversarial` of a training of so many steps: none in a short one, and none but on TensorFlow."""
         return self.adversarial if steps >= ADVERSARIAL_STEPS and keras.backend.backend() == "tensorflow" else 0.0
+
+    def copies_of(self, texts: int) -> int:
+        """`copies` in a training on so many texts."""
+        return self.copies if texts <= FEW_TEXTS else 0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -28,7 +28,7 @@ class TokenClassification(TaskAdapter):
     option_names = ("scheme", "token_column", "tag_column")
 
     def schedule(self, train: Any, num_labels: int) -> Schedule:
-        return Schedule(epochs=5, rate=5e-5, restarted=1 / 3)
+        return Schedule(epochs=5, rate=5e-5, restarted=1 / 3, copies=1)
 
     def add_reading_options(self, group: Any) -> None:
         group.description = "CoNLL columns: one word and its tag a line, sentences parted by blank lines"
