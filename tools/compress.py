@@ -59,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", required=True, metavar="CONDITIONS", help="with commas between")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="directory to write")
     parser.add_argument("--vocabulary", type=shared.positive(int), default=8000, help="tokens kept (default 8000)")
-    parser.add_argument("--epochs", type=shared.positive(int), default=3, help="of every stage (default 3)")
+    parser.add_argument("--epochs", type=shared.positive(int), help="of every stage; default: 5 of distill, 3 of prune")
     parser.add_argument("--batch-size", type=shared.positive(int), default=32)
     parser.add_argument("--learning-rate", type=shared.positive(float), help="default: that of finetune for each model")
     parser.add_argument(

@@ -26,6 +26,7 @@ from keras_bert.models.structure import keep_layers, spread_layers
 from . import options as shared
 from .compression.job import Job, add_data_options, check_apart, finish, open_job, require
 from .compression.training import (
+    EPOCHS,
     add_loss_options,
     add_training_options,
     losses_from,
@@ -43,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--new-head", action="store_true", help="of --student: leave the head that it has unread")
     add_data_options(parser, required=True)
     add_loss_options(parser)
-    add_training_options(parser, epochs=5)
+    add_training_options(parser, epochs=EPOCHS["distill"])
 
 
 def run(options: argparse.Namespace) -> int:

@@ -37,7 +37,7 @@ from .compression.corpus import read_corpus, task_texts
 from .compression.importance import measure_importance, most_important
 from .compression.job import Job, add_data_options, check_apart, finish, open_job, open_teacher, require
 from .compression.movement import MovementScores
-from .compression.training import add_loss_options, add_training_options, losses_from, settings_from, train
+from .compression.training import EPOCHS, add_loss_options, add_training_options, losses_from, settings_from, train
 from .compression.vocabulary import trim_vocabulary
 
 _IMPORTANCE_EXAMPLES = 1024
@@ -61,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     weights.add_argument("--method", choices=("magnitude", "movement"), default="magnitude")
     add_loss_options(parser)
     parser.add_argument("--teacher", metavar="DIR", help="learn from this checkpoint; default: the model as it came")
-    add_training_options(parser, epochs=3)
+    add_training_options(parser, epochs=EPOCHS["prune"])
 
 
 def run(options: argparse.Namespace) -> int:

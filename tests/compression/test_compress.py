@@ -208,6 +208,10 @@ def test_files_are_calibrated_on_the_data_as_it_is_read(tmp_path):
     assert run(*command, "-o", tmp_path / "out") == 3
     report = json.loads((tmp_path / "out" / "files" / "teacher.int4.report.json").read_text())
     assert report["calibration"]["texts"] == 3
+    (pruned,) = (
+        c for c in (tmp_path / "out" / "commands.sh").read_text().splitlines() if c.startswith("keras-bert prune")
+    )
+    assert " --epochs 3 " in pruned
 
 
 def test_nothing_is_left_to_choose_from(shallow, sentiment, tmp_path, capsys, monkeypatch):

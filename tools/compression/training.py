@@ -26,6 +26,8 @@ from .distiller import DistillationLosses, Distiller
 from .masks import KeepZeros
 from .soft_labels import PER_TOKEN, SoftLabels, cached_logits, distillation_dataset, ids_in, teacher_logits
 
+EPOCHS = {"distill": 5, "prune": 3}  # of each job; a student of fewer layers has more to learn again
+
 
 @dataclasses.dataclass(frozen=True)
 class TrainingSettings:

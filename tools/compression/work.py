@@ -19,6 +19,7 @@ from .finished import Finished, digest_of
 from .job import Job
 from .measure import measure_file, times_as_long
 from .plans import Plan, Stage
+from .training import EPOCHS
 
 _OF_THE_FILE = ("size", "gzip", "latency")  # measures that are not scores
 
@@ -89,7 +90,7 @@ class Work:
         """Carry a stage out, once for all plans that begin alike; seconds that it took."""
         if folder not in self._done:
             try:
-                command = [*self._models(stage, before), *stage.options, *self._training()]
+                command = [*self._models(stage, before), *stage.options, *self._training(stage.job)]
                 self._done[folder] = self._run(stage.job, *command, out=folder, reads=[before, self.checkpoint])
             except KerasBertError as error:
                 self._done[folder] = error
@@ -115,11 +116,11 @@ class Work:
         command += ["--seed", str(self.options.seed)]
         return self._run("quantize", *command, out=path, reads=[folder])
 
-    def _training(self) -> list[str]:
+    def _training(self, job: str) -> list[str]:
         options = self.options
         # Without --dev the jobs hold the same tenth out, drawn from the same seed.
         found = ["--train", options.train, *(["--dev", options.dev] if options.dev else [])]
-        found += ["--epochs", options.epochs, "--seed", options.seed]
+        found += ["--epochs", options.epochs or EPOCHS[job], "--seed", options.seed]
         found += ["--batch-size", options.batch_size]
         for name in ("learning_rate", "adversarial", "copies", "max_length"):
             if (value := getattr(options, name)) is not None:
