@@ -39,7 +39,7 @@ from .compression.measure import edge_runner
 from .compression.picture import draw, figure_class
 from .compression.plans import Plan, plans_for
 from .compression.target import Condition, check_measures, meets, nearest, parse_target
-from .compression.training import add_copies_option, evaluate
+from .compression.training import EPOCHS, add_copies_option, evaluate
 from .compression.work import Work
 from .evaluate import saved_adapter
 from .report import print_table, write_report
@@ -59,7 +59,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--target", required=True, metavar="CONDITIONS", help="with commas between")
     parser.add_argument("-o", "--output", required=True, metavar="OUT", help="directory to write")
     parser.add_argument("--vocabulary", type=shared.positive(int), default=8000, help="tokens kept (default 8000)")
-    parser.add_argument("--epochs", type=shared.positive(int), help="of every stage; default: 5 of distill, 3 of prune")
+    own = ", ".join(f"{epochs} of {job}" for job, epochs in EPOCHS.items())
+    parser.add_argument("--epochs", type=shared.positive(int), help=f"of every stage; default: {own}")
     parser.add_argument("--batch-size", type=shared.positive(int), default=32)
     parser.add_argument("--learning-rate", type=shared.positive(float), help="default: that of finetune for each model")
     parser.add_argument(

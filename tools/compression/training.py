@@ -21,6 +21,7 @@ from keras_bert.errors import KerasBertError
 from .. import options as shared
 from ..progress import FitProgress, progress_bar
 from ..tasks import Evaluation, TaskAdapter
+from ..tasks.base import FEW_TEXTS
 from .altered import altered_copies, in_ids, joined, repeated_targets, with_copies
 from .distiller import DistillationLosses, Distiller
 from .masks import KeepZeros
@@ -107,7 +108,7 @@ def add_copies_option(group: Any) -> None:
         type=shared.not_negative(int),
         metavar="N",
         help="in every epoch as many altered copies of each training text, new ones, which the teacher labels; each"
-        " takes the time of an epoch (default: 1 for tags of at most 20,000 texts, else 0)",
+        f" takes the time of an epoch (default: 1 for tags of at most {FEW_TEXTS:,} texts, else 0)",
     )
 
 
