@@ -1,10 +1,12 @@
 """Training by a teacher of another shape: what it reads, and how long."""
 
 import argparse
+import json
 
 import keras
 import numpy as np
 import pytest
+from command import run
 from harness import arrays, randomize
 from keras_bert_tools.compression.distiller import DistillationLosses
 from keras_bert_tools.compression.training import TrainingSettings, train
@@ -66,6 +68,21 @@ def test_texts_are_as_long_as_both_can_read(sentiment, tmp_path):
     notes = trained(teacher, student, losses, sentiment, tmp_path, max_length=20).notes
     lengths = [len(student.tokenizer.encode(text).token_ids) for text in read_labelled_texts(sentiment).texts]
     assert notes == [f"{sum(length > 10 for length in lengths)} of 60 training texts were cut to 10 tokens"]
+
+
+def test_copies_are_not_made_unasked_without_a_mask_token(tmp_path, capsys):
+    (tmp_path / "vocab.txt").write_text("\n".join(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "anna", "was", "sad"]) + "\n")
+    tokenizer = kb.Tokenizer.from_pretrained(tmp_path)
+    sizes = {"vocab_size": 7, "hidden_size": 16, "num_layers": 2, "num_heads": 2, "intermediate_size": 16}
+    encoder = kb.Encoder(kb.EncoderConfig(**sizes, max_positions=16))
+    kb.TokenClassifier(encoder, ["O", "B-PER"], tokenizer=tokenizer).save_pretrained(tmp_path / "model")
+    table = tmp_path / "tags.tsv"
+    table.write_text("anna\tB-PER\nwas\tO\nsad\tO\n")
+    command = ("distill", tmp_path / "model", "--layers", 1, "--train", table, "--dev", table, "--epochs", 1)
+    assert run(*command, "-o", tmp_path / "out") == 0
+    assert json.loads((tmp_path / "out" / "report.json").read_text())["trained"]["copies"] == 0
+    assert run(*command, "--copies", 1, "-o", tmp_path / "asked") == 2
+    assert "no mask token" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(("width", "rate"), [(16, 10 * 2.5e-5), (384, 4 * 2.5e-5)])

@@ -21,7 +21,7 @@ from keras_bert.errors import KerasBertError
 from .. import options as shared
 from ..progress import FitProgress, progress_bar
 from ..tasks import Evaluation, TaskAdapter
-from ..tasks.base import FEW_TEXTS
+from ..tasks.base import FEW_TEXTS, Schedule
 from .altered import altered_copies, in_ids, joined, repeated_targets, with_copies
 from .distiller import DistillationLosses, Distiller
 from .masks import KeepZeros
@@ -176,7 +176,7 @@ def train(
     else:
         teacher_ids = ids_in(teacher.tokenizer, student.tokenizer)
         if losses.learn_from_teacher:
-            count = schedule.copies_of(len(texts)) if settings.copies is None else settings.copies
+            count = _usual_copies(schedule, student, texts) if settings.copies is None else settings.copies
         copies = altered_copies(texts, student.tokenizer, count * settings.epochs, settings.seed)
         if losses.soft:
             asked = [in_ids(part, teacher_ids) for part in (texts, *copies)]
@@ -260,6 +260,11 @@ class BestEpoch(keras.callbacks.Callback):
         if epoch >= self.first and (not self.epoch or found[judged] >= self.scores[judged]):
             self.epoch, self.scores = epoch + 1, found
             self.student.save_pretrained(self.output)
+
+
+def _usual_copies(schedule: Schedule, student: Any, texts: TokenizedTexts) -> int:
+    """Those of the task's schedule; none where no token can hide a word, as copies do."""
+    return schedule.copies_of(len(texts)) if student.tokenizer.role_token("mask") is not None else 0
 
 
 def _soft_labels(teacher: Any, texts: TokenizedTexts, path: str | None) -> SoftLabels:
