@@ -134,9 +134,30 @@ def record(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def recorded(path: Path) -> dict[str, Any]:
+    """What `record` wrote.
+
+    Raises:
+        SystemExit: it is missing, or no such file.
+    """
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise SystemExit(f"error: {path}: {error.strerror}") from None
+    except ValueError as error:
+        raise SystemExit(f"error: {path} is not JSON: {error}") from None
+    if not isinstance(found, dict) or not {"scores", "labels", "runtime", "machine", "model"} <= set(found):
+        raise SystemExit(f"error: {path}: expected a file that `record` wrote")
+    return found
+
+
 def compare(arguments: argparse.Namespace) -> int:
     """Print a line a file; 1 where one differs by more than is allowed."""
-    reference, *others = (json.loads(path.read_text(encoding="utf-8")) for path in arguments.files)
+    reference, *others = map(recorded, arguments.files)
+    for path, other in zip(arguments.files[1:], others, strict=True):
+        if len(other["scores"]) != len(reference["scores"]):
+            came, expected = len(other["scores"]), len(reference["scores"])
+            raise SystemExit(f"error: {path}: expected scores of {expected} texts, as in the first file, got {came}")
     failed = False
     for path, other in zip(arguments.files[1:], others, strict=True):
         pairs = list(zip(reference["scores"], other["scores"], strict=True))
