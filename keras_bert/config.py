@@ -34,7 +34,9 @@ class EncoderConfig:
         num_heads: attention heads per layer.
         head_size: width of one head; None means `hidden_size / num_heads`. Given where heads were removed, and the
             attention is narrower than the encoder.
-        intermediate_size: width of the feed-forward layer.
+        intermediate_size: width of the feed-forward layer, of the widest one where they differ.
+        intermediate_sizes: of each block with weights of its own, where units were removed and not equally many in
+            each; None where all have `intermediate_size`.
         max_positions: longest sequence in tokens.
         num_segments: rows of the segment table; 0 no table, 1 one row added to every token, 2 a `segment_ids` input.
         embedding_size: width of the embedding tables; 0 means `hidden_size`. ALBERT's factorised embedding is
@@ -60,6 +62,7 @@ class EncoderConfig:
     num_heads: int = 12
     head_size: int | None = None
     intermediate_size: int = 3072
+    intermediate_sizes: tuple[int, ...] | None = None
     max_positions: int = 512
     num_segments: int = 2
     embedding_size: int = 0
@@ -104,6 +107,17 @@ class EncoderConfig:
         groups = self.num_layer_groups
         fits = groups is None or (_is_whole(groups) and 0 < groups <= self.num_layers)
         self._require(fits, "num_layer_groups", "1 to num_layers, or None")
+        if self.intermediate_sizes is not None:
+            self._check_intermediate_sizes()
+
+    def _check_intermediate_sizes(self) -> None:
+        sizes, blocks = self.intermediate_sizes, self.num_blocks
+        fits = isinstance(sizes, (list, tuple)) and len(sizes) == blocks and all(_is_whole(s) and s > 0 for s in sizes)
+        self._require(fits, "intermediate_sizes", f"None, or a positive whole number for each of {blocks} blocks")
+        assert sizes is not None
+        object.__setattr__(self, "intermediate_size", max(sizes))
+        # One way to say the same; JSON knows lists alone.
+        object.__setattr__(self, "intermediate_sizes", None if len(set(sizes)) == 1 else tuple(sizes))
 
     def _require(self, condition: bool, name: str, expected: str) -> None:
         if not condition:
@@ -135,6 +149,15 @@ class EncoderConfig:
         groups, inner = self.num_layer_groups or self.num_layers, self.layers_per_group
         first = [layer * groups // self.num_layers * inner for layer in range(self.num_layers)]
         return tuple(start + step for start in first for step in range(inner))
+
+    @property
+    def feedforward_sizes(self) -> tuple[int, ...]:
+        """Width of the feed-forward layer of each block with weights of its own."""
+        return self.intermediate_sizes or (self.intermediate_size,) * self.num_blocks
+
+    def of_block(self, index: int) -> EncoderConfig:
+        """The configuration of one block: this one, with the block's own `intermediate_size` for all."""
+        return self.replace(intermediate_size=self.feedforward_sizes[index], intermediate_sizes=None)
 
     def replace(self, **changes: Any) -> EncoderConfig:
         """A copy with `changes`; checked like a new one."""

@@ -7,8 +7,11 @@ training goes on: the smallest (magnitude; extra `prune`), or those that trainin
 --epochs of training mend the damage, with the model as it came as teacher, or with --teacher: a model that was pruned
 before learns best from the one that it all began with. Written to OUT beside report.json.
 
-A model whose heads no longer fill its width has `head_size` in config.json: this library and the edge runner read it,
-`transformers`, whose attention is always as wide as the encoder, refuses it.
+A classifier reads the last layer at the first token alone, so that its feed-forward units there cost next to no time:
+--feedforward 768,768,1536 keeps those of the last of three layers.
+
+A model whose heads no longer fill its width has `head_size` in config.json, one of unlike layers `intermediate_sizes`.
+This library and the edge runner read them; `transformers`, which has neither, refuses the checkpoint.
 
 examples:
   keras-bert prune out --heads 6 --feedforward 768 --train train.tsv --dev dev.tsv --test test.tsv -o pruned
@@ -22,6 +25,7 @@ import argparse
 import dataclasses
 import pathlib
 import sys
+from collections.abc import Sequence
 from typing import Any
 
 import keras
@@ -50,9 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="directory of a trained checkpoint")
     add_data_options(parser, required=False)
     structure = parser.add_argument_group("structure")
-    structure.add_argument("--layers", type=shared.layers, metavar="N|I,J,...", help="how many, or which ones, stay")
+    structure.add_argument("--layers", type=shared.numbers, metavar="N|I,J,...", help="how many, or which ones, stay")
     structure.add_argument("--heads", type=int, metavar="N", help="attention heads that stay in a layer")
-    structure.add_argument("--feedforward", type=int, metavar="N", help="feed-forward units that stay in a layer")
+    structure.add_argument(
+        "--feedforward",
+        type=shared.numbers,
+        metavar="N|N,M,...",
+        help="feed-forward units that stay in every layer, or in each",
+    )
     structure.add_argument("--vocabulary", type=_vocabulary, metavar="N|corpus", help="tokens that stay")
     structure.add_argument("--corpus", metavar="FILE", help="more texts to trim the vocabulary to, one a line")
     weights = parser.add_argument_group("single weights")
@@ -94,7 +103,8 @@ def _check(options: argparse.Namespace) -> None:
     require(options.epochs >= 0, f"--epochs: expected 0 or more, got {options.epochs}")
     for name in ("heads", "feedforward"):
         value = getattr(options, name)
-        require(value is None or value > 0, f"--{name}: expected 1 or more to stay, got {value}: pruned to nothing")
+        counts = (value,) if isinstance(value, int) else value or ()
+        require(all(n > 0 for n in counts), f"--{name}: expected 1 or more to stay, got {value}: pruned to nothing")
         require(value is None or options.train, f"--{name} needs --train: importance is measured on labelled examples")
     require(options.epochs == 0 or options.train, "training needs --train; without it pass --epochs 0")
     losses_from(options)
@@ -131,11 +141,8 @@ def _restructured(opened: Job, options: argparse.Namespace) -> tuple[Any, dict[s
 
 def _without_heads_and_units(opened: Job, model: Any, options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     config = model.config
-    for name, value, available in (
-        ("heads", options.heads, config.num_heads),
-        ("feedforward", options.feedforward, config.intermediate_size),
-    ):
-        require(value is None or value <= available, f"--{name}: expected 1 to {available}, the model's, got {value}")
+    kept_heads = _in_each("heads", options.heads, [config.num_heads] * config.num_blocks)
+    kept_units = _in_each("feedforward", options.feedforward, config.feedforward_sizes)
     data = opened.train
     if len(data) > _IMPORTANCE_EXAMPLES:
         chosen = np.random.default_rng(options.seed).permutation(len(data))[:_IMPORTANCE_EXAMPLES]
@@ -146,14 +153,30 @@ def _without_heads_and_units(opened: Job, model: Any, options: argparse.Namespac
         examples.texts, examples.targets, config, batch_size=_IMPORTANCE_BATCH, shuffle=True, seed=options.seed
     )
     found = measure_importance(model, batches)
-    heads = None if options.heads is None else most_important(found.heads, options.heads)
-    units = None if options.feedforward is None else most_important(found.units, options.feedforward)
-    report: dict[str, Any] = {"importance_batches": found.batches, "head_importance": found.heads.tolist()}
+    heads = most_important(found.heads, kept_heads) if kept_heads else None
+    units = most_important(found.units, kept_units) if kept_units else None
+    head_importance = [row.tolist() for row in found.heads]
+    report: dict[str, Any] = {"importance_batches": found.batches, "head_importance": head_importance}
     if heads is not None:
         report["heads"] = [row.tolist() for row in heads]
     if units is not None:
         report["units"] = [row.tolist() for row in units]
     return prune_structure(model, heads=heads, units=units), report
+
+
+def _in_each(name: str, asked: int | tuple[int, ...] | None, available: Sequence[int]) -> list[int] | None:
+    """How many stay in each block, of as many as it has; None where nothing is asked."""
+    if asked is None:
+        return None
+    counts = [asked] * len(available) if isinstance(asked, int) else list(asked)
+    require(
+        len(counts) == len(available),
+        f"--{name}: expected a number, or one for each of {len(available)} layers with weights of their own, got"
+        f" {len(counts)}",
+    )
+    for count, bound in zip(counts, available, strict=True):
+        require(count <= bound, f"--{name}: expected 1 to {bound}, the model's, got {count}")
+    return counts
 
 
 def _without_tokens(opened: Job, model: Any, options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:

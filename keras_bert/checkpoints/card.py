@@ -23,8 +23,14 @@ _PIPELINES = {
 _MOST_LABELS = 100
 _NARROW = (
     "Attention heads were removed, so that the attention is {attention} wide and the encoder {hidden}: `head_size` in"
-    " config.json says so. `transformers` cannot express this and refuses the checkpoint; keras_bert and the files that"
-    " `keras-bert export` writes can."
+    " config.json says so."
+)
+_UNLIKE = (
+    "Feed-forward units were removed, and not equally many in each layer: `intermediate_sizes` in config.json says so."
+)
+_OURS_ALONE = (
+    "`transformers` cannot express this and refuses the checkpoint; keras_bert and the files that `keras-bert export`"
+    " writes can."
 )
 _ROUNDED = (
     "It was trained with the rounding of integers in its layers: quantization.safetensors holds the ranges, by which"
@@ -48,10 +54,15 @@ def write_readme(path: str | os.PathLike[str], card: str) -> None:
 def who_opens(model: Any) -> str:
     """Who reads the checkpoint of a model beside this library, and what is in it that they do not read."""
     config = model.config
-    told = "`transformers` opens it too."
+    told = []
     if config.head_size is not None:
-        told = _NARROW.format(attention=config.attention_size, hidden=config.hidden_size)
-    return f"{told} {_ROUNDED}" if quantizers(model) else told
+        told.append(_NARROW.format(attention=config.attention_size, hidden=config.hidden_size))
+    if config.intermediate_sizes is not None:
+        told.append(_UNLIKE)
+    told.append(_OURS_ALONE if told else "`transformers` opens it too.")
+    if quantizers(model):
+        told.append(_ROUNDED)
+    return " ".join(told)
 
 
 def model_card(model: Any, facts: Mapping[str, Any] | None = None) -> str:

@@ -20,8 +20,9 @@ _ACTIVATIONS = {
     "gelu_fast": "gelu_tanh",
     "relu": "relu",
 }
-# Not a key of BERT's in `transformers`, whose attention is always as wide as the encoder: it refuses such a checkpoint.
-HEAD_SIZE = "head_size"
+# Fields under their own names, which `transformers` has not: its attention is always as wide as the encoder and its
+# feed-forward layers are all alike, so that it refuses a checkpoint where one of these is given.
+_OWN = ("head_size", "intermediate_sizes")
 _ACTIVATION_NAMES = {"gelu": "gelu", "gelu_tanh": "gelu_new", "relu": "relu"}
 
 # Options of `transformers` that change the network in a way this encoder does not have.
@@ -65,8 +66,7 @@ def parse_config(raw: dict[str, Any], path: pathlib.Path) -> tuple[Family, Encod
     for key, field in family.config_fields.items():
         if raw.get(key) is not None:
             values[field] = raw[key]
-    if raw.get(HEAD_SIZE) is not None:
-        values["head_size"] = raw[HEAD_SIZE]
+    values |= {name: raw[name] for name in _OWN if raw.get(name) is not None}
     try:
         if "activation" in values:
             values["activation"] = _ACTIVATIONS.get(values["activation"], values["activation"])
@@ -102,6 +102,5 @@ def write_config(config: EncoderConfig, architecture: str) -> dict[str, Any]:
     if config.num_layer_groups is None and family.name == "albert":
         values["num_layer_groups"] = config.num_layers
     raw = {key: values[field] for key, field in family.config_fields.items()}
-    if config.head_size is not None:
-        raw[HEAD_SIZE] = config.head_size
+    raw |= {name: values[name] for name in _OWN if values[name] is not None}
     return {"architectures": [architecture], "model_type": family.name, **raw, "dtype": "float32"}

@@ -208,7 +208,8 @@ def _require_expressible(config: EncoderConfig, layout: _Layout) -> None:
     Raises:
         ConfigError: naming the first field.
     """
-    required = {**layout.fixed, "attention_dropout": config.hidden_dropout, "head_size": None}
+    pruned = {"head_size": None, "intermediate_sizes": None}
+    required = {**layout.fixed, **pruned, "attention_dropout": config.hidden_dropout}
     for field, value in required.items():
         if getattr(config, field) != value:
             raise ConfigError(

@@ -39,7 +39,9 @@ class Encoder(CheckedModel):
         # === Layers ===
         embeddings = TextEmbedding(config, dtype=dtype, name="embeddings")
         attention_bias = AttentionBias(dtype=dtype, name="attention_bias")
-        blocks = [TransformerBlock(config, dtype=dtype, name=f"block_{i}") for i in range(config.num_blocks)]
+        blocks = [
+            TransformerBlock(config.of_block(i), dtype=dtype, name=f"block_{i}") for i in range(config.num_blocks)
+        ]
         pooler = None
         if config.pooler:
             pooler = Dense(

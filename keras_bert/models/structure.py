@@ -18,23 +18,25 @@ def prune_structure(
 ) -> Any:
     """A new model without the heads and feed-forward units that are not named; the others keep their weights.
 
-    Every block keeps equally many, so that one configuration describes the model.
+    Every block keeps equally many heads; of units each may keep as many as it likes.
 
     Args:
         model: an `Encoder` or a task model.
         heads, units: for each block with weights of its own, the indices to keep; None keeps all.
 
     Raises:
-        ConfigError: nothing is kept, an index is out of range, or blocks would differ in size.
+        ConfigError: nothing is kept, an index is out of range, or blocks would differ in heads.
     """
     encoder = encoder_of(model)
     config = encoder.config
     changes: dict[str, Any] = {}
     if heads is not None:
-        count = _checked_count("heads", heads, config.num_blocks, config.num_heads)
-        changes |= {"num_heads": count, "head_size": config.attention_size // config.num_heads}
+        counts = _checked_counts("heads", heads, [config.num_heads] * config.num_blocks)
+        if len(set(counts)) != 1:
+            raise ConfigError(f"heads: expected equally many for each block, got {counts}")
+        changes |= {"num_heads": counts[0], "head_size": config.attention_size // config.num_heads}
     if units is not None:
-        changes["intermediate_size"] = _checked_count("units", units, config.num_blocks, config.intermediate_size)
+        changes["intermediate_sizes"] = _checked_counts("units", units, config.feedforward_sizes)
     rebuilt = _new_encoder(encoder, config.replace(**changes))
     _copy_around_blocks(encoder, rebuilt)
     for index, (old, new) in enumerate(zip(encoder.blocks, rebuilt.blocks, strict=True)):
@@ -65,6 +67,8 @@ def keep_layers(model: Any, layers: Sequence[int]) -> Any:
     changes: dict[str, Any] = {"num_layers": len(layers)}
     if config.num_layer_groups is not None:
         changes["num_layer_groups"] = len(groups)
+    blocks = [group * inner + step for group in groups for step in range(inner)]
+    changes["intermediate_sizes"] = [config.feedforward_sizes[block] for block in blocks]
     smaller = config.replace(**changes)
     wanted = [groups.index(group_of[layer]) * inner + step for layer in layers for step in range(inner)]
     if list(smaller.block_schedule) != wanted:
@@ -74,9 +78,8 @@ def keep_layers(model: Any, layers: Sequence[int]) -> Any:
         )
     rebuilt = _new_encoder(encoder, smaller)
     _copy_around_blocks(encoder, rebuilt)
-    for index, group in enumerate(groups):
-        for step in range(inner):
-            copy_weights(encoder.blocks[group * inner + step], rebuilt.blocks[index * inner + step])
+    for new, block in zip(rebuilt.blocks, blocks, strict=True):
+        copy_weights(encoder.blocks[block], new)
     return with_encoder(model, rebuilt)
 
 
@@ -98,7 +101,9 @@ def restart_layers(model: Any, count: int) -> None:
         return
     if config.num_blocks < config.num_layers:
         raise ConfigError(f"restarted layers: those of the family {config.family} share their weights, got {count}")
-    fresh = _new_encoder(encoder, config.replace(num_layers=count, vocab_size=config.pad_token_id + 1))
+    sizes = config.feedforward_sizes[-count:]
+    changes = {"num_layers": count, "intermediate_sizes": sizes, "vocab_size": config.pad_token_id + 1}
+    fresh = _new_encoder(encoder, config.replace(**changes))
     for new, old in zip(fresh.blocks, encoder.blocks[-count:], strict=True):
         copy_weights(new, old)
 
@@ -244,15 +249,15 @@ def _copy_dense(
     new.bias.assign(bias)
 
 
-def _checked_count(name: str, chosen: Sequence[np.ndarray], blocks: int, available: int) -> int:
-    counts = {len(indices) for indices in chosen}
-    if len(chosen) != blocks or len(counts) != 1:
-        raise ConfigError(f"{name}: expected equally many for each of {blocks} blocks, got {sorted(counts)}")
-    for indices in chosen:
+def _checked_counts(name: str, chosen: Sequence[np.ndarray], available: Sequence[int]) -> list[int]:
+    """How many each block keeps, of as many as it has."""
+    if len(chosen) != len(available):
+        raise ConfigError(f"{name}: expected indices for each of {len(available)} blocks, got {len(chosen)}")
+    for indices, bound in zip(chosen, available, strict=True):
         distinct = set(np.asarray(indices).tolist())
-        if not distinct or len(distinct) != len(indices) or min(distinct) < 0 or max(distinct) >= available:
-            raise ConfigError(f"{name}: expected 1 to {available} distinct indices below {available} for each block")
-    return counts.pop()
+        if not distinct or len(distinct) != len(indices) or min(distinct) < 0 or max(distinct) >= bound:
+            raise ConfigError(f"{name}: expected 1 to {bound} distinct indices below {bound} for each block")
+    return [len(indices) for indices in chosen]
 
 
 def _plain_weights(layer: Any) -> list[keras.Variable]:

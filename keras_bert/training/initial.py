@@ -81,7 +81,8 @@ def _check_shape(found: Any, settings: ModelSettings, key: str) -> None:
     """Raise ConfigError for a model, from what `key` says, that is not of the preset's shape."""
     if not settings.preset:
         return
-    for name in ("family", "hidden_size", "num_layers", "num_heads", "intermediate_size", "embedding_size"):
+    of_layers = ("num_layers", "num_heads", "intermediate_size", "intermediate_sizes")
+    for name in ("family", "hidden_size", "embedding_size", *of_layers):
         expected, came = getattr(PRESETS[settings.preset], name), getattr(found, name)
         if expected != came:
             raise ConfigError(f"{key}: expected the shape of {settings.preset}, {name} {expected}, got {came}")

@@ -1,9 +1,7 @@
-"""`keras-bert distill` and `keras-bert prune` as a user runs them, and what they refuse."""
+"""`keras-bert distill` and `keras-bert prune` as a user runs them."""
 
 import json
 import pathlib
-import re
-import shutil
 
 import keras
 import numpy as np
@@ -116,25 +114,6 @@ def test_tokens_of_a_student_in_another_order(classifier, tmp_path):
     assert ids_in(teacher.tokenizer, teacher.tokenizer) is None
 
 
-@pytest.mark.parametrize(
-    ("other", "message"),
-    [("LABELS", r"the labels of .* are \['pos', 'neg'\]: expected those of the model, \['neg', 'pos'\]"),
-     ("TASK", "was trained for token_classification: expected sequence_classification")],
-)  # fmt: skip
-def test_teachers_that_teach_something_else(other, message, classifier, sentiment, tmp_path, capsys):
-    model = kb.SequenceClassifier.from_pretrained(classifier)
-    encoder, tokenizer = kb.Encoder(model.config), model.tokenizer
-    made = {
-        "LABELS": lambda: kb.SequenceClassifier(encoder, ["pos", "neg"], tokenizer=tokenizer),
-        "TASK": lambda: kb.TokenClassifier(encoder, ["O", "B-X"], tokenizer=tokenizer),
-    }
-    made[other]().save_pretrained(tmp_path / "other")
-    command = ("prune", classifier, "--layers", 2, "--teacher", tmp_path / "other", "--train", sentiment)
-    assert run(*command, "-o", tmp_path / "out") == 2
-    assert re.search(message, capsys.readouterr().err)
-    assert not (tmp_path / "out").exists()
-
-
 def test_other_tasks(other_task, tmp_path):
     model, data = other_task
     common = ("--train", data, "--dev", data, "--epochs", 1, "--max-length", 40, "--batch-size", 8)
@@ -224,6 +203,28 @@ def test_a_card_says_who_opens_the_model(classifier, tmp_path):
     assert "quantization.safetensors holds the ranges" in (tmp_path / "README.md").read_text()
 
 
+def test_each_layer_keeps_the_units_asked_for(classifier, sentiment, tmp_path):
+    """As the report and the card say, and as the file on the edge runner answers."""
+    out, again, file = tmp_path / "out", tmp_path / "again", tmp_path / "out.tflite"
+    command = ("--feedforward", "8,4,24", "--train", sentiment, "--dev", sentiment, *FAST)
+    assert run("prune", classifier, *command, "-o", out) == 0
+    config = json.loads((out / "config.json").read_text())
+    assert (config["intermediate_size"], config["intermediate_sizes"]) == (24, [8, 4, 24])
+    report = json.loads((out / "report.json").read_text())
+    assert [len(units) for units in report["structure"]["units"]] == [8, 4, 24]
+    assert report["scores"]["after"]["accuracy"] > 0.9
+    card = (out / "README.md").read_text()
+    assert "not equally many in each layer" in card
+    assert "`transformers` cannot express this" in card
+    assert run("prune", out, "--layers", "1,2", "--feedforward", 4, "--train", sentiment, *FAST, "-o", again) == 0
+    assert json.loads((again / "config.json").read_text()).get("intermediate_sizes") is None
+    assert run("quantize", out, "--recipe", "dynamic_int8", "-o", file) == 0
+    texts = read_labelled_texts(sentiment).texts[:8]
+    expected = predict_logits(kb.SequenceClassifier.from_pretrained(out), texts)
+    answers = pytest.importorskip("keras_bert_edge").load(str(file))(texts)
+    assert [answer.label for answer in answers] == [("neg", "pos")[row.argmax()] for row in expected]
+
+
 def test_movement(classifier, sentiment, tmp_path):
     command = ("prune", classifier, "--sparsity", 0.4, "--method", "movement", "--train", sentiment, *FAST)
     assert run(*command, "-o", tmp_path / "out") == 0
@@ -235,92 +236,3 @@ def test_corpus_of_another_language(classifier, tmp_path, capsys):
     command = ("prune", classifier, "--vocabulary", "corpus", "--corpus", tmp_path / "corpus.txt", "--epochs", 0)
     assert run(*command, "-o", tmp_path / "out") == 0
     assert "50.0% of the corpus's tokens are unknown" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("prune", "--epochs", 0), "nothing to prune"),
-        (("prune", "--heads", 0), "pruned to nothing"),
-        (("prune", "--heads", 2), "needs --train"),
-        (("prune", "--heads", 9, "TRAIN"), "1 to 4"),
-        (("prune", "--layers", 5, "--epochs", 0), "1 to 3"),
-        (("prune", "--layers", 2), "pass --epochs 0"),
-        (("prune", "--sparsity", 1.0, "TRAIN"), "less than 1"),
-        (("prune", "--sparsity", -0.1, "TRAIN"), "0 or more"),
-        (("prune", "--sparsity", 0.6, "--pattern", "2:4", "TRAIN"), "2:4 is 0.5"),
-        (("prune", "--vocabulary", 8, "TRAIN"), "too small"),
-        (("prune", "--vocabulary", 8, "--epochs", 0), "needs texts"),
-        (("prune", "--layers", 2, "--pattern", "2:4", "TRAIN"), "--pattern and --method go with --sparsity"),
-        (("prune", "--layers", 2, "--method", "movement", "TRAIN"), "--pattern and --method go with --sparsity"),
-        (("prune", "--layers", 2, "--corpus", "a.txt", "TRAIN"), "--corpus goes with --vocabulary"),
-        (("distill", "--layers", 9, "TRAIN"), "1 to 3"),
-        (("distill", "--layers", 2, "--soft", 0, "--hard", 0, "TRAIN"), "weights of the losses"),
-        (("distill", "--layers", 2, "--soft", 0, "--copies", 2, "TRAIN"), "--copies are for the teacher to label"),
-        (("distill", "--layers", 2, "--hidden", -1, "TRAIN"), "--hidden: expected a weight of 0 or more, got -1.0"),
-        (("prune", "--layers", 2, "--soft", -1, "TRAIN"), "--soft: expected a weight of 0 or more, got -1.0"),
-        (("distill", "--student", "LARGE", "TRAIN"), "more than the teacher's"),
-        (
-            ("distill", "--student", "OTHER", "TRAIN"),
-            "differ: the student's 78 tokens hold 'zebra', the teacher's 77 do not;",
-        ),
-        (("distill", "TRAIN"), "no student: expected --layers, --student or both"),
-        (("distill", "--layers", 2, "--new-head", "TRAIN"), "--new-head is of --student"),
-    ],
-)
-def test_refused(options, message, classifier, sentiment, tmp_path, capsys):
-    students = {"LARGE", "OTHER"}
-    if students & set(options):
-        teacher = kb.SequenceClassifier.from_pretrained(classifier)
-        tokenizer, config = teacher.tokenizer, teacher.config.replace(intermediate_size=64)
-        if "OTHER" in options:
-            tokenizer.add_tokens(["zebra"])
-            config = config.replace(intermediate_size=8, vocab_size=tokenizer.vocab_size)
-        kb.Encoder(config).save_pretrained(tmp_path / "student", tokenizer=tokenizer)
-    job, *rest = options
-    places = {"TRAIN": ("--train", sentiment), **dict.fromkeys(students, (tmp_path / "student",))}
-    arguments = [argument for value in rest for argument in places.get(value, (value,))]
-    assert run(job, classifier, *arguments, "-o", tmp_path / "out") == 2
-    assert message in capsys.readouterr().err
-    assert not (tmp_path / "out").exists()
-
-
-@pytest.mark.parametrize(
-    "command",
-    [
-        ("prune", "MODEL", "--layers", 2, "-o", "MODEL"),
-        ("distill", "MODEL", "--layers", 2, "-o", "MODEL/../model"),
-        ("distill", "MODEL", "--student", "STUDENT", "-o", "STUDENT"),
-        ("quantize", "MODEL", "--recipe", "static_int8", "--qat", "-o", "MODEL.tflite"),
-        ("quantize", "MODEL", "--recipe", "int4", "--qat", "-o", "STUDENT.tflite", "--checkpoint", "MODEL"),
-        ("compress", "MODEL", "--target", "size<1KB", "-o", "MODEL"),
-    ],
-)
-def test_no_model_is_written_over_its_source(command, classifier, encoder, sentiment, tmp_path, capsys):
-    for name, source in (("model", classifier), ("student", encoder)):
-        shutil.copytree(source, tmp_path / name)
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    places = {"MODEL": str(tmp_path / "model"), "STUDENT": str(tmp_path / "student")}
-    named = [re.sub("MODEL|STUDENT", lambda found: places[found[0]], str(part)) for part in command]
-    assert run(*named, "--train", sentiment, *FAST) == 2
-    assert "is the model itself" in capsys.readouterr().err
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-
-
-def test_training_for_a_file_writes_over_no_other_model(classifier, encoder, sentiment, tmp_path, capsys):
-    """The folder of its name beside the file may be somebody's: a teacher's, say."""
-    shutil.copytree(encoder, tmp_path / "out")
-    before = (tmp_path / "out" / "config.json").read_bytes()
-    command = ("quantize", classifier, "--recipe", "int4", "--qat", "--train", sentiment, "-o", tmp_path / "out.tflite")
-    assert run(*command, *FAST) == 2
-    assert "name a folder with --checkpoint" in capsys.readouterr().err
-    assert (tmp_path / "out" / "config.json").read_bytes() == before
-
-
-@pytest.mark.parametrize("job", ["distill", "prune"])
-@pytest.mark.parametrize(("option", "value"), [("--average", -0.1), ("--average", 1), ("--warmup", 1.5)])
-def test_shares_of_the_steps(job, option, value, tmp_path, capsys):
-    command = (job, "model", "--layers", 2, "--train", "train.tsv", "-o", tmp_path / "out", option, value)
-    with pytest.raises(SystemExit):
-        run(*command)
-    assert f"argument {option}: expected a number from 0 to 1, got {value}" in capsys.readouterr().err

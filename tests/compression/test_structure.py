@@ -72,6 +72,54 @@ def test_pruned_model_is_the_full_one_with_silent_heads_and_units(family, task, 
     assert_same(keras.saving.load_model(tmp_path / "model.keras")(inputs), pruned(inputs))
 
 
+@pytest.mark.parametrize("family", ALL)
+def test_layers_may_keep_unlike_numbers_of_units(family, tmp_path):
+    model = make(family)
+    blocks = model.config.num_blocks
+    counts = [10 + 4 * block for block in range(blocks)]
+    heads, units = [np.arange(4)] * blocks, [np.arange(count) + 1 for count in counts]
+    pruned = prune_structure(model, units=units)
+    unlike = blocks > 1  # one block is like itself
+    assert pruned.config.intermediate_sizes == (tuple(counts) if unlike else None)
+    assert pruned.config.feedforward_sizes == tuple(counts)
+    assert pruned.config.intermediate_size == counts[-1]
+    silence(model, heads, units)
+    inputs = features(model.config)
+    assert_same(pruned(inputs), model(inputs), 1e-5)
+    pruned.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text()).get("intermediate_sizes") == (counts if unlike else None)
+    again = type(pruned).from_pretrained(tmp_path)
+    assert again.config.replace(pooler=pruned.config.pooler) == pruned.config
+    assert_same(again(inputs), pruned(inputs))
+    pruned.save(tmp_path / "model.keras")
+    assert_same(keras.saving.load_model(tmp_path / "model.keras")(inputs), pruned(inputs))
+
+
+def test_unlike_layers_are_kept_restarted_and_cut_again_by_their_own_sizes():
+    model = make("bert", num_layers=3)
+    unlike = prune_structure(model, units=[np.arange(count) for count in (6, 20, 9)])
+    assert keep_layers(unlike, [0, 2]).config.intermediate_sizes == (6, 9)
+    assert keep_layers(unlike, [1]).config == model.config.replace(num_layers=1, intermediate_size=20)
+    assert prune_structure(unlike, units=[np.arange(5)] * 3).config == model.config.replace(intermediate_size=5)
+    before = values(unlike.encoder.blocks[0].feedforward_in.kernel)
+    restart_layers(unlike, 2)
+    assert [values(block.feedforward_in.kernel).shape[1] for block in unlike.encoder.blocks] == [6, 20, 9]
+    np.testing.assert_array_equal(values(unlike.encoder.blocks[0].feedforward_in.kernel), before)
+    measured = measure_importance(unlike, [(features(unlike.config), np.array([0, 2, 1]))])
+    assert [len(row) for row in measured.units] == [6, 20, 9]
+
+
+def test_sizes_of_layers_that_do_not_fit():
+    for sizes in ([4], [4, 0], [4, 2.5], 4, [4, True]):
+        with pytest.raises(ConfigError, match="intermediate_sizes: expected None, or a positive whole number for each"):
+            kb.EncoderConfig(hidden_size=8, num_heads=2, num_layers=2, intermediate_sizes=sizes)
+    alike = kb.EncoderConfig(hidden_size=8, num_heads=2, num_layers=2, intermediate_sizes=[5, 5])
+    assert alike == kb.EncoderConfig(hidden_size=8, num_heads=2, num_layers=2, intermediate_size=5)
+    unlike = prune_structure(make("bert"), units=[np.arange(6), np.arange(20)])
+    with pytest.raises(ConfigError, match="units: expected 1 to 20 distinct indices below 20 for each block"):
+        prune_structure(unlike, units=[np.arange(6), np.arange(21)])
+
+
 def test_half_the_heads_keep_a_plain_configuration_when_they_fill_the_width():
     config = kb.EncoderConfig(hidden_size=8, num_heads=2, head_size=4)
     assert config.head_size is None
@@ -95,8 +143,8 @@ def test_importance_is_the_gradient_of_a_gate(family):
 
     step = 1e-4
     for index, block in enumerate(model.encoder.blocks):
-        gates = [(block.attention.out, slice(4 * h, 4 * h + 4), measured.heads[index, h]) for h in (0, 3)]
-        gates += [(block.feedforward_out, slice(u, u + 1), measured.units[index, u]) for u in (7,)]
+        gates = [(block.attention.out, slice(4 * h, 4 * h + 4), measured.heads[index][h]) for h in (0, 3)]
+        gates += [(block.feedforward_out, slice(u, u + 1), measured.units[index][u]) for u in (7,)]
         for dense, rows, expected in gates:
             kernel, found = values(dense.kernel), []
             for sign in (1, -1):
@@ -109,8 +157,8 @@ def test_importance_is_the_gradient_of_a_gate(family):
 
 
 def test_most_important_keeps_the_largest_of_each_block():
-    found = most_important(np.array([[1.0, 5.0, 3.0, 5.0], [0.0, 0.0, 2.0, 1.0]]), 2)
-    assert [row.tolist() for row in found] == [[1, 3], [2, 3]]
+    found = most_important([np.array([1.0, 5.0, 3.0, 5.0]), np.array([0.0, 0.0, 2.0])], [2, 1])
+    assert [row.tolist() for row in found] == [[1, 3], [2]]
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "roberta"])
@@ -164,7 +212,8 @@ def test_kept_tokens_give_the_same_outputs(family):
     [
         (lambda m: prune_structure(m, heads=[np.array([], int)] * 2), "1 to 4 distinct"),
         (lambda m: prune_structure(m, heads=[np.array([0, 4])] * 2), "below 4"),
-        (lambda m: prune_structure(m, units=[np.arange(3), np.arange(4)]), "equally many"),
+        (lambda m: prune_structure(m, heads=[np.arange(3), np.arange(4)]), "equally many"),
+        (lambda m: prune_structure(m, units=[np.arange(3)]), "for each of 2 blocks, got 1"),
         (lambda m: keep_layers(m, []), "at least one"),
         (lambda m: keep_layers(m, [1, 0]), "ascending"),
         (lambda m: keep_layers(m, [0, 2]), "below 2"),

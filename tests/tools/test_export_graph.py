@@ -131,6 +131,17 @@ def test_attention_narrower_than_the_encoder(family, task):
     assert_equal(session.run("serving_default", features), keras_outputs(model, features))
 
 
+@pytest.mark.parametrize("task", ["sequence", "token"])
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_layers_of_unlike_width(family, task):
+    model = TASKS[task](kb.Encoder(TINY[family].replace(num_layers=3, intermediate_sizes=(12, 8, 24))))
+    randomize(model)
+    weights = read_weights(model)
+    session = Session(write_model(model, for_one_query(weights) if task == "sequence" else weights, DYNAMIC))
+    features = one_text(model.config, 9)
+    assert_equal(session.run("serving_default", features), keras_outputs(model, features))
+
+
 def test_relu_activation_and_sinusoidal_positions():
     config = TINY["distilbert"].replace(activation="relu", sinusoidal_positions=True)
     model = kb.TokenClassifier(kb.Encoder(config), labels=3)

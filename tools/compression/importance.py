@@ -9,7 +9,7 @@ gradient of the matrix holds all gates, over all tokens and over all uses of a s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,11 +19,11 @@ from keras_bert.errors import DataError
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Importance:
-    """Mean absolute gate gradients a batch: `heads` float32 [blocks, num_heads], `units` float32 [blocks,
-    intermediate_size], and how many `batches` they were measured on."""
+    """Mean absolute gate gradients a batch: `heads` float32 [num_heads] and `units` float32 [the block's
+    intermediate_size] of each block, and how many `batches` they were measured on."""
 
-    heads: np.ndarray
-    units: np.ndarray
+    heads: list[np.ndarray]
+    units: list[np.ndarray]
     batches: int
 
 
@@ -55,8 +55,8 @@ def measure_importance(model: Any, batches: Iterable[tuple[Any, Any]]) -> Import
         return tf.nest.map_structure(lambda kernel, gradient: tf.reduce_sum(kernel * gradient, 1), kernels, gradients)
 
     config = model.config
-    heads = np.zeros((len(blocks), config.num_heads))
-    units = np.zeros((len(blocks), config.intermediate_size))
+    heads = [np.zeros(config.num_heads) for _ in blocks]
+    units = [np.zeros(size) for size in config.feedforward_sizes]
     count = 0
     for features, targets in batches:
         for index, (attention, feedforward) in enumerate(gate_gradients(features, targets)):
@@ -65,10 +65,11 @@ def measure_importance(model: Any, batches: Iterable[tuple[Any, Any]]) -> Import
         count += 1
     if not count:
         raise DataError("importance cannot be measured: there is no batch of labelled examples")
-    return Importance((heads / count).astype("float32"), (units / count).astype("float32"), count)
+    of_heads, of_units = ([(block / count).astype("float32") for block in part] for part in (heads, units))
+    return Importance(of_heads, of_units, count)
 
 
-def most_important(values: np.ndarray, keep: int) -> list[np.ndarray]:
-    """Of each block (a row of `values`), the indices of the `keep` largest, ascending; of equal ones the first."""
-    order = np.argsort(-values, axis=1, kind="stable")[:, :keep]
-    return [np.sort(row) for row in order]
+def most_important(values: Sequence[np.ndarray], keep: Sequence[int]) -> list[np.ndarray]:
+    """Of each block's `values`, the indices of as many of the largest as it is to `keep`, ascending; of equal ones the
+    first."""
+    return [np.sort(np.argsort(-block, kind="stable")[:count]) for block, count in zip(values, keep, strict=True)]
