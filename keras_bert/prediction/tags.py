@@ -31,11 +31,12 @@ def legal_tags(labels: Sequence[str]) -> LegalTags:
 def best_legal_path(logits: np.ndarray, legal: LegalTags) -> np.ndarray:
     """The legal tag sequence of the highest total logit (Viterbi 1967): int64 [words] from float [words, tags].
 
-    Logits serve as they are: the softmax of a word would subtract the same from all its tags. Of equal sequences the
-    one with the lower tag ids from its end on.
+    Logits serve as they are: the softmax of a word would subtract the same from all its tags. Where the words' own best
+    tags are legal together, nothing is better. Of equal sequences the one with the lower tag ids from its end on.
     """
-    if legal.follows.all() or not len(logits):
-        return logits.argmax(-1)
+    own = logits.argmax(-1)
+    if not len(own) or (legal.start[own[0]] and legal.follows[own[:-1], own[1:]].all()):
+        return own
     penalty = np.where(legal.follows, 0.0, -np.inf)
     best = np.where(legal.start, logits[0], -np.inf)
     back = np.zeros(logits.shape, np.int64)

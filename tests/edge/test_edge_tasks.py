@@ -71,13 +71,14 @@ def is_legal(tags):
     return all(not tag.startswith("I-") or last[2:] == tag[2:] for last, tag in zip(before, tags))
 
 
-def test_tags_are_the_best_legal_sequence():
-    labels = tiny_model.ENTITY_LABELS
+@pytest.mark.parametrize("labels", [tiny_model.ENTITY_LABELS, ["B-PER", "I-PER"]])
+def test_tags_are_the_best_legal_sequence(labels):
     start, follows = legal_tags(labels)
     random = np.random.RandomState(0)
     for _ in range(40):
         logits = random.normal(0, 2, (random.randint(1, 6), len(labels)))
-        sequences = [s for s in itertools.product(range(5), repeat=len(logits)) if is_legal([labels[i] for i in s])]
+        every = itertools.product(range(len(labels)), repeat=len(logits))
+        sequences = [s for s in every if is_legal([labels[i] for i in s])]
         totals = [sum(logits[word, tag] for word, tag in enumerate(sequence)) for sequence in sequences]
         assert tuple(best_legal_path(logits, start, follows)) == sequences[int(np.argmax(totals))]
 

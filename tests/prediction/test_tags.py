@@ -9,6 +9,7 @@ from keras_bert.prediction.entities import TaggedWord, group_entities
 from keras_bert.prediction.tags import best_legal_path, legal_tags
 
 LABELS = ["O", "B-A", "I-A", "B-B", "I-B"]
+SETS = [LABELS, ["I-A", "O", "B-B", "I-B"], ["NOUN", "VERB"], ["O", "B-A", "I-A", "I-C"], ["B-A", "I-A"]]
 
 
 def is_legal(tags, labels):
@@ -20,7 +21,7 @@ def is_legal(tags, labels):
     )
 
 
-@pytest.mark.parametrize("labels", [LABELS, ["I-A", "O", "B-B", "I-B"], ["NOUN", "VERB"], ["O", "B-A", "I-A", "I-C"]])
+@pytest.mark.parametrize("labels", SETS)
 def test_the_best_legal_sequence(labels):
     legal = legal_tags(labels)
     random = np.random.default_rng(0)

@@ -47,18 +47,8 @@ def measure_file(path: pathlib.Path, task: TaskAdapter, data: Any, seed: int = 0
         MissingExtraError: keras-bert-edge is not installed (extra `edge`).
         KerasBertError: the file cannot be run, or an example cannot be read by it.
     """
-    durations: list[float] = []
-    began = 0.0
-
-    def done(count: int) -> None:
-        nonlocal began
-        now = time.perf_counter()
-        durations.append((now - began) / count)
-        began = now
-
-    runner = _open(path)
-    began = time.perf_counter()
-    predictions = _predict(runner, task, data, done)
+    runner, durations = _Timed(_open(path)), list[float]()
+    predictions = _predict(runner, task, data, lambda count: durations.append(runner.taken() / count))
     found = task.evaluate(predictions, data, runner).scores
     low, high = _interval(predictions, task, data, runner, seed)
     return {
@@ -76,16 +66,37 @@ def times_as_long(path: pathlib.Path, other: pathlib.Path, task: TaskAdapter, da
 
     The two take turns, so that the ratio is not that of two moods of the machine: the median over turns of 8 examples.
     """
-    runners = [_open(path), _open(other)]
+    runners = [_Timed(_open(each)) for each in (path, other)]
     ratios = []
     for first in range(0, min(len(data), _TIMED), _TURN):
         part, seconds = data.subset(range(first, min(first + _TURN, len(data)))), []
         for runner in runners:
-            began = time.perf_counter()
             _predict(runner, task, part, lambda count: None)
-            seconds.append(time.perf_counter() - began)
+            seconds.append(runner.taken())
         ratios.append(seconds[0] / seconds[1])
     return statistics.median(ratios)
+
+
+class _Timed:
+    """A runner, and the seconds of its calls alone: what a task does with an answer to score it is not the device's."""
+
+    def __init__(self, runner: Any) -> None:
+        self._runner, self._seconds = runner, 0.0
+
+    def __call__(self, *inputs: Any, **options: Any) -> Any:
+        began = time.perf_counter()
+        try:
+            return self._runner(*inputs, **options)
+        finally:
+            self._seconds += time.perf_counter() - began
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._runner, name)
+
+    def taken(self) -> float:
+        """Seconds since it was asked last."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
 
 
 def _open(path: pathlib.Path) -> Any:

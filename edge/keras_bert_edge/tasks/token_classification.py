@@ -112,10 +112,12 @@ def legal_tags(labels):
 def best_legal_path(logits, start, follows):
     """The legal tag sequence of the highest total logit (Viterbi): int [words] from [words, tags].
 
-    Logits serve as they are: the softmax of a word subtracts the same from all its tags.
+    Logits serve as they are: the softmax of a word subtracts the same from all its tags. Where the words' own best tags
+    are legal together, nothing is better.
     """
-    if follows.all():
-        return logits.argmax(-1)
+    own = logits.argmax(-1)
+    if start[own[0]] and follows[own[:-1], own[1:]].all():
+        return own
     penalty = np.where(follows, 0.0, -np.inf)
     best = np.where(start, logits[0], -np.inf)
     back = np.zeros(logits.shape, np.int64)
