@@ -1,12 +1,12 @@
 """Make a trained model as small as a target asks, and show what each step cost.
 
 The tools are chained in a few sensible ways, from the mildest to the hardest: the vocabulary cut to the training texts,
-half of the heads and feed-forward (a classifier's last layer, computed for one token alone, keeps its units), half of
-the layers, both, a third of the layers; each written as dynamic_int8 and as int4. It stops at the first file that meets
-the target. In OUT lie model.tflite (the winner, or the nearest where none meets the target: exit status 3), its
-checkpoint under stages/, report.json, commands.sh (what was run, to repeat it), pareto.png and pareto.svg (extra
-`plots`). A run that was interrupted goes on with the same command; what is done is also taken where only the target is
-another. Files are run by keras-bert-edge (extra `edge`). A plan that fails is told, and the others go on.
+half of the heads and feed-forward, half of the layers, both, a third of the layers; each written as dynamic_int8 and as
+int4. It stops at the first file that meets the target. In OUT lie model.tflite (the winner, or the nearest where none
+meets the target: exit status 3), its checkpoint under stages/, report.json, commands.sh (what was run, to repeat it),
+pareto.png and pareto.svg (extra `plots`). A run that was interrupted goes on with the same command; what is done is
+also taken where only the target is another. Files are run by keras-bert-edge (extra `edge`). A plan that fails is told,
+and the others go on.
 
 On --train every stage is trained, vocabularies are cut and files calibrated. On --dev the epochs are chosen, the target
 is judged and the winner is found (default: a tenth of --train; with the --seed of a finetune that had no --dev either,
@@ -86,12 +86,7 @@ def run(options: argparse.Namespace) -> int:
     scores = evaluate(opened.task, opened.model, opened.dev, options.max_length).scores
     check_measures(conditions, {**_MEASURES, **dict.fromkeys(scores, "")})
     work = Work(options, checkpoint, output, opened)
-    teacher, *plans = plans_for(
-        opened.model.config,
-        options.vocabulary,
-        opened.model.tokenizer.vocab_size,
-        first_token=opened.task.name == "sequence_classification",
-    )
+    teacher, *plans = plans_for(opened.model.config, options.vocabulary, opened.model.tokenizer.vocab_size)
     rows = [work.row(teacher)]
     failed = _carry_out(plans, work, rows, [] if options.all else conditions)
     winner = nearest(rows[1:], conditions, rows[0])

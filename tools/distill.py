@@ -39,7 +39,7 @@ from .quiet import quiet_imports
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The job's options."""
     parser.add_argument("teacher", help="directory of a trained checkpoint")
-    parser.add_argument("--layers", type=shared.numbers, metavar="N|I,J,...", help="start from these layers")
+    parser.add_argument("--layers", type=shared.layers, metavar="N|I,J,...", help="start from these layers")
     parser.add_argument("--student", metavar="DIR", help="start from another checkpoint than the teacher")
     parser.add_argument("--new-head", action="store_true", help="of --student: leave the head that it has unread")
     add_data_options(parser, required=True)

@@ -59,10 +59,10 @@ def checkpoint_path(name: str) -> pathlib.Path:
         raise KerasBertError(f"{name}: the Python package {package} is not installed") from None
 
 
-def numbers(text: str) -> int | tuple[int, ...]:
-    """An argparse type: a number, such as of layers, or several with commas between, such as which ones."""
+def layers(text: str) -> int | tuple[int, ...]:
+    """An argparse type: how many layers, or which ones, with commas between."""
     try:
-        found = [int(part) for part in text.split(",")]
+        numbers = [int(part) for part in text.split(",")]
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a number, or numbers with commas between, got {text!r}") from None
-    return found[0] if len(found) == 1 else tuple(found)
+    return numbers[0] if len(numbers) == 1 else tuple(numbers)

@@ -1,14 +1,12 @@
 """Take out what a trained model can spare: layers, attention heads, feed-forward units, tokens, single weights.
 
 --layers, --heads and --feedforward say how many stay (of heads and units in every layer the most important ones, by the
-gradients of the task's loss on --train); the model is rebuilt smaller and dense. --vocabulary N cuts the token table to
+gradients of the task's loss on --train; with --allocation global the most important units of all layers together, as
+many in all); the model is rebuilt smaller and dense. --vocabulary N cuts the token table to
 N rows, `corpus` to what the training texts (and --corpus) need. --sparsity sets a share of the weights to zero while
 training goes on: the smallest (magnitude; extra `prune`), or those that training moves towards zero (movement). Then
 --epochs of training mend the damage, with the model as it came as teacher, or with --teacher: a model that was pruned
 before learns best from the one that it all began with. Written to OUT beside report.json.
-
-A classifier reads the last layer at the first token alone, so that its feed-forward units there cost next to no time:
---feedforward 768,768,1536 keeps those of the last of three layers.
 
 A model whose heads no longer fill its width has `head_size` in config.json, one of unlike layers `intermediate_sizes`.
 This library and the edge runner read them; `transformers`, which has neither, refuses the checkpoint.
@@ -54,13 +52,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("model", help="directory of a trained checkpoint")
     add_data_options(parser, required=False)
     structure = parser.add_argument_group("structure")
-    structure.add_argument("--layers", type=shared.numbers, metavar="N|I,J,...", help="how many, or which ones, stay")
+    structure.add_argument("--layers", type=shared.layers, metavar="N|I,J,...", help="how many, or which ones, stay")
     structure.add_argument("--heads", type=int, metavar="N", help="attention heads that stay in a layer")
+    structure.add_argument("--feedforward", type=int, metavar="N", help="feed-forward units that stay in a layer")
     structure.add_argument(
-        "--feedforward",
-        type=shared.numbers,
-        metavar="N|N,M,...",
-        help="feed-forward units that stay in every layer, or in each",
+        "--allocation",
+        choices=("uniform", "global"),
+        default="uniform",
+        help="of those units: as many in every layer, or N on average, by their importance (default: %(default)s)",
     )
     structure.add_argument("--vocabulary", type=_vocabulary, metavar="N|corpus", help="tokens that stay")
     structure.add_argument("--corpus", metavar="FILE", help="more texts to trim the vocabulary to, one a line")
@@ -103,9 +102,12 @@ def _check(options: argparse.Namespace) -> None:
     require(options.epochs >= 0, f"--epochs: expected 0 or more, got {options.epochs}")
     for name in ("heads", "feedforward"):
         value = getattr(options, name)
-        counts = (value,) if isinstance(value, int) else value or ()
-        require(all(n > 0 for n in counts), f"--{name}: expected 1 or more to stay, got {value}: pruned to nothing")
+        require(value is None or value > 0, f"--{name}: expected 1 or more to stay, got {value}: pruned to nothing")
         require(value is None or options.train, f"--{name} needs --train: importance is measured on labelled examples")
+    require(
+        options.allocation == "uniform" or options.feedforward is not None,
+        "--allocation is of feed-forward units: expected --feedforward with it",
+    )
     require(options.epochs == 0 or options.train, "training needs --train; without it pass --epochs 0")
     losses_from(options)
     if options.sparsity is not None:
@@ -141,8 +143,11 @@ def _restructured(opened: Job, options: argparse.Namespace) -> tuple[Any, dict[s
 
 def _without_heads_and_units(opened: Job, model: Any, options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:
     config = model.config
-    kept_heads = _in_each("heads", options.heads, [config.num_heads] * config.num_blocks)
-    kept_units = _in_each("feedforward", options.feedforward, config.feedforward_sizes)
+    for name, value, available in (
+        ("heads", options.heads, config.num_heads),
+        ("feedforward", options.feedforward, _units_of_a_layer(config.feedforward_sizes, options.allocation)),
+    ):
+        require(value is None or value <= available, f"--{name}: expected 1 to {available}, the model's, got {value}")
     data = opened.train
     if len(data) > _IMPORTANCE_EXAMPLES:
         chosen = np.random.default_rng(options.seed).permutation(len(data))[:_IMPORTANCE_EXAMPLES]
@@ -153,8 +158,10 @@ def _without_heads_and_units(opened: Job, model: Any, options: argparse.Namespac
         examples.texts, examples.targets, config, batch_size=_IMPORTANCE_BATCH, shuffle=True, seed=options.seed
     )
     found = measure_importance(model, batches)
-    heads = most_important(found.heads, kept_heads) if kept_heads else None
-    units = most_important(found.units, kept_units) if kept_units else None
+    heads = None if options.heads is None else most_important(found.heads, options.heads)
+    units = None
+    if options.feedforward is not None:
+        units = most_important(found.units, options.feedforward, options.allocation)
     head_importance = [row.tolist() for row in found.heads]
     report: dict[str, Any] = {"importance_batches": found.batches, "head_importance": head_importance}
     if heads is not None:
@@ -164,19 +171,9 @@ def _without_heads_and_units(opened: Job, model: Any, options: argparse.Namespac
     return prune_structure(model, heads=heads, units=units), report
 
 
-def _in_each(name: str, asked: int | tuple[int, ...] | None, available: Sequence[int]) -> list[int] | None:
-    """How many stay in each block, of as many as it has; None where nothing is asked."""
-    if asked is None:
-        return None
-    counts = [asked] * len(available) if isinstance(asked, int) else list(asked)
-    require(
-        len(counts) == len(available),
-        f"--{name}: expected a number, or one for each of {len(available)} layers with weights of their own, got"
-        f" {len(counts)}",
-    )
-    for count, bound in zip(counts, available, strict=True):
-        require(count <= bound, f"--{name}: expected 1 to {bound}, the model's, got {count}")
-    return counts
+def _units_of_a_layer(sizes: Sequence[int], allocation: str) -> int:
+    """How many can be asked for: those of the narrowest layer, or of a layer on average."""
+    return min(sizes) if allocation == "uniform" else sum(sizes) // len(sizes)
 
 
 def _without_tokens(opened: Job, model: Any, options: argparse.Namespace) -> tuple[Any, dict[str, Any]]:

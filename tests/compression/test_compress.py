@@ -63,29 +63,19 @@ def test_targets_that_are_not_measured(text, message):
 
 
 def test_plans_of_a_six_layer_model():
-    plans = plans_for(kb.PRESETS["minilm_l6_uncased"], 8000, 30522, first_token=False)
+    plans = plans_for(kb.PRESETS["minilm_l6_uncased"], 8000, 30522)
     names = [plan.name for plan in plans]
     rests = ("structure", "layers3", "layers3+structure", "layers2", "layers2+structure")
     chains = ["teacher", "vocabulary", *(f"vocabulary+{rest}" for rest in rests)]
     assert names[0] == "teacher, float32"
     assert names[1::2] == [f"{chain}, dynamic_int8" for chain in chains]
     assert names[2::2] == [f"{chain}, int4" for chain in chains]
+    unlike = kb.PRESETS["minilm_l6_uncased"].replace(intermediate_sizes=[1000] * 5 + [400])
+    for config, units in ((kb.PRESETS["minilm_l6_uncased"], "768"), (unlike, "450")):
+        half = plans_for(config, 8000, 30522)[-1].stages[-1]
+        assert half.options == ("--heads", "6", "--feedforward", units, "--allocation", "global")
     small = kb.PRESETS["bert_tiny_uncased"].replace(num_layers=1)
-    assert [len(plan.stages) for plan in plans_for(small, 8000, 8000, first_token=True)] == [0, 0, 0, 1, 1]
-
-
-@pytest.mark.parametrize(
-    ("preset", "first_token", "units"),
-    [
-        ("minilm_l6_uncased", False, ["768", "768", "768"]),
-        ("minilm_l6_uncased", True, ["768,768,768,768,768,1536", "768,768,1536", "768,1536"]),
-        ("albert_base_v2", True, ["1536", "1536", "1536"]),  # its layers share their weights
-    ],
-)
-def test_the_last_layer_of_a_classifier_keeps_its_units(preset, first_token, units):
-    plans = plans_for(kb.PRESETS[preset], 8000, 30522, first_token=first_token)
-    halves = [plan.stages[-1] for plan in plans if plan.name.endswith("structure, dynamic_int8")]
-    assert [stage.options for stage in halves] == [("--heads", "6", "--feedforward", count) for count in units]
+    assert [len(plan.stages) for plan in plans_for(small, 8000, 8000)] == [0, 0, 0, 1, 1]
 
 
 def test_front_of_the_trade():

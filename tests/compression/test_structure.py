@@ -156,9 +156,23 @@ def test_importance_is_the_gradient_of_a_gate(family):
             assert abs(found[0] - found[1]) / (2 * step) == pytest.approx(expected, rel=1e-3, abs=1e-6)
 
 
-def test_most_important_keeps_the_largest_of_each_block():
-    found = most_important([np.array([1.0, 5.0, 3.0, 5.0]), np.array([0.0, 0.0, 2.0])], [2, 1])
-    assert [row.tolist() for row in found] == [[1, 3], [2]]
+def test_most_important_keeps_the_largest():
+    found = most_important([np.array([1.0, 5.0, 3.0, 5.0]), np.array([0.0, 0.0, 2.0])], 2)
+    assert [row.tolist() for row in found] == [[1, 3], [0, 2]]
+
+
+@pytest.mark.parametrize(
+    ("values", "keep", "expected"),
+    [
+        ([[1.0, 5.0, 3.0, 5.0], [0.0, 4.0, 2.0, 2.0]], 2, [[1, 2, 3], [1]]),
+        ([[1.0, 5.0, 3.0, 5.0], [0.0, 0.1, 0.0, 0.0]], 2, [[1, 2, 3], [1]]),  # one of each stays
+        ([[7.0, 7.0], [7.0, 7.0, 7.0, 7.0]], 2, [[0, 1], [0, 1]]),  # of equal ones the first
+        ([[1.0, 2.0], [4.0, 3.0]], 2, [[0, 1], [0, 1]]),
+    ],
+)
+def test_most_important_of_all_blocks_together(values, keep, expected):
+    found = most_important([np.array(row) for row in values], keep, "global")
+    assert [row.tolist() for row in found] == expected
 
 
 @pytest.mark.parametrize("family", ["bert", "distilbert", "roberta"])

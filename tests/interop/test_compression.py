@@ -60,13 +60,13 @@ def test_transformers_opens_smaller_models(command, teacher, table, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "key", "expected"),
-    [("--heads", 3, "head_size", 4), ("--feedforward", "12,32", "intermediate_sizes", [12, 32])],
+    ("options", "key"),
+    [(("--heads", 3), "head_size"), (("--feedforward", 10, "--allocation", "global"), "intermediate_sizes")],
 )
-def test_transformers_refuses_what_its_format_cannot_express(option, value, key, expected, teacher, table, tmp_path):
+def test_transformers_refuses_what_its_format_cannot_express(options, key, teacher, table, tmp_path):
     """As the card says: a model that lost heads, or not equally many units in each layer."""
-    assert run("prune", teacher, option, value, "--epochs", 0, "--train", table, "-o", tmp_path) == 0
-    assert json.loads((tmp_path / "config.json").read_text())[key] == expected
+    assert run("prune", teacher, *options, "--epochs", 0, "--train", table, "-o", tmp_path) == 0
+    assert key in json.loads((tmp_path / "config.json").read_text())
     with pytest.raises((ValueError, RuntimeError)):
         transformers.AutoModelForSequenceClassification.from_pretrained(tmp_path)
     assert "refuses the checkpoint" in (tmp_path / "README.md").read_text()

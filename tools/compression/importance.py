@@ -69,7 +69,18 @@ def measure_importance(model: Any, batches: Iterable[tuple[Any, Any]]) -> Import
     return Importance(of_heads, of_units, count)
 
 
-def most_important(values: Sequence[np.ndarray], keep: Sequence[int]) -> list[np.ndarray]:
-    """Of each block's `values`, the indices of as many of the largest as it is to `keep`, ascending; of equal ones the
-    first."""
-    return [np.sort(np.argsort(-block, kind="stable")[:count]) for block, count in zip(values, keep, strict=True)]
+def most_important(values: Sequence[np.ndarray], keep: int, allocation: str = "uniform") -> list[np.ndarray]:
+    """The indices of the largest of each block's `values`, ascending; of equal ones the first.
+
+    Args:
+        keep: how many of a block.
+        allocation: `uniform`, as many of every block; `global`, the largest of all blocks together, `keep` a block on
+            average and one of each at least.
+    """
+    if allocation == "uniform":
+        return [np.sort(np.argsort(-block, kind="stable")[:keep]) for block in values]
+    ranked = np.concatenate([np.where(np.arange(len(block)) == block.argmax(), np.inf, block) for block in values])
+    kept = np.zeros(len(ranked), bool)
+    kept[np.argsort(-ranked, kind="stable")[: keep * len(values)]] = True
+    ends = np.cumsum([len(block) for block in values])
+    return [np.flatnonzero(part) for part in np.split(kept, ends[:-1])]
