@@ -2,11 +2,11 @@
 
 --layers, --heads and --feedforward say how many stay (of heads and units in every layer the most important ones, by the
 gradients of the task's loss on --train; with --allocation global the most important units of all layers together, as
-many in all); the model is rebuilt smaller and dense. --vocabulary N cuts the token table to
-N rows, `corpus` to what the training texts (and --corpus) need. --sparsity sets a share of the weights to zero while
-training goes on: the smallest (magnitude; extra `prune`), or those that training moves towards zero (movement). Then
---epochs of training mend the damage, with the model as it came as teacher, or with --teacher: a model that was pruned
-before learns best from the one that it all began with. Written to OUT beside report.json.
+many in all); the model is rebuilt smaller and dense. --vocabulary N cuts the token table to N rows, `corpus` to what
+the training texts (and --corpus) need. --sparsity sets a share of the weights to zero while training goes on: the
+smallest (magnitude; extra `prune`), or those that training moves towards zero (movement). Then --epochs of training
+mend the damage, with the model as it came as teacher, or with --teacher: a model that was pruned before learns best
+from the one that it all began with. Written to OUT beside report.json.
 
 A model whose heads no longer fill its width has `head_size` in config.json, one of unlike layers `intermediate_sizes`.
 This library and the edge runner read them; `transformers`, which has neither, refuses the checkpoint.
