@@ -122,6 +122,8 @@ def widest_context(windows: Sequence[Window], num_tokens: int) -> np.ndarray:
     The score is the lesser of the tokens to its left and right, plus 0.01 a token of the window; the first window wins
     a tie (`_check_is_max_context` of google-research/bert, run_squad.py).
     """
+    if len(windows) == 1:
+        return np.zeros(num_tokens, np.int64)
     best = np.full(num_tokens, -1.0)
     owner = np.zeros(num_tokens, np.int64)
     for index, window in enumerate(windows):
