@@ -2,11 +2,14 @@
 
 The tools are chained in a few sensible ways, from the mildest to the hardest: the vocabulary cut to the training texts,
 half of the heads and feed-forward, half of the layers, both, a third of the layers; each written as dynamic_int8 and as
-int4. It stops at the first file that meets the target. In OUT lie model.tflite (the winner, or the nearest where none
-meets the target: exit status 3), its checkpoint under stages/, report.json, commands.sh (what was run, to repeat it),
-pareto.png and pareto.svg (extra `plots`). A run that was interrupted goes on with the same command; what is done is
-also taken where only the target is another. Files are run by keras-bert-edge (extra `edge`). A plan that fails is told,
-and the others go on.
+int4. It stops at the first file that meets the target. A plan whose file will be too large or too slow whatever
+training brings, as an untrained model of its shape shows, is left out (not with --all). A plan that fails is told, and
+the others go on.
+
+In OUT lie model.tflite (the winner, or the nearest where none meets the target: exit status 3), its checkpoint under
+stages/, report.json, commands.sh (what was run, to repeat it), pareto.png and pareto.svg (extra `plots`). A run that
+was interrupted goes on with the same command; what is done is also taken where only the target is another. Files are
+run by keras-bert-edge (extra `edge`).
 
 On --train every stage is trained, vocabularies are cut and files calibrated. On --dev the epochs are chosen, the target
 is judged and the winner is found (default: a tenth of --train; with the --seed of a finetune that had no --dev either,
@@ -23,22 +26,20 @@ example:
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import pathlib
 import shlex
 import shutil
-import sys
 from typing import Any
 
-from keras_bert.errors import KerasBertError
 from keras_bert.files import atomic_path, atomic_write_text
 
 from . import options as shared
 from .compression.job import TASKS, check_apart, open_job, require
 from .compression.measure import edge_runner
 from .compression.picture import draw, figure_class
-from .compression.plans import Plan, plans_for
-from .compression.target import Condition, check_measures, meets, nearest, parse_target
+from .compression.plans import plans_for
+from .compression.search import search
+from .compression.target import MEASURES, check_measures, meets, nearest, parse_target
 from .compression.training import EPOCHS, add_copies_option, evaluate
 from .compression.work import Work
 from .evaluate import saved_adapter
@@ -46,7 +47,6 @@ from .report import print_table, write_report
 from .tasks import add_reading_options
 
 NOT_MET = 3  # exit status
-_MEASURES = {"size": "bytes", "gzip": "bytes", "parameters": "", "latency": "ms"}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -68,7 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_copies_option(parser)
     parser.add_argument("--max-length", type=shared.positive(int), help="longest input in tokens; default: the task's")
-    parser.add_argument("--all", action="store_true", help="run every plan, whether or not the target is met")
+    parser.add_argument("--all", action="store_true", help="run every plan, also such as cannot meet the target")
     parser.add_argument("--seed", type=int, default=0)
     add_reading_options(parser)
 
@@ -84,11 +84,11 @@ def run(options: argparse.Namespace) -> int:
     require(options.task in (None, saved), f"{checkpoint} was saved for {saved}, not for {options.task}")
     opened = open_job(options.model, options)
     scores = evaluate(opened.task, opened.model, opened.dev, options.max_length).scores
-    check_measures(conditions, {**_MEASURES, **dict.fromkeys(scores, "")})
+    check_measures(conditions, {**MEASURES, **dict.fromkeys(scores, "")})
     work = Work(options, checkpoint, output, opened)
     teacher, *plans = plans_for(opened.model.config, options.vocabulary, opened.model.tokenizer.vocab_size)
-    rows = [work.row(teacher)]
-    failed = _carry_out(plans, work, rows, [] if options.all else conditions)
+    found = search(teacher, plans, work, [] if options.all else conditions)
+    rows = found.rows
     winner = nearest(rows[1:], conditions, rows[0])
     met = meets(winner, conditions, rows[0])
     on_test = [{**row, **row["test"]} for row in rows] if opened.test is not None else []
@@ -106,47 +106,21 @@ def run(options: argparse.Namespace) -> int:
         "options": vars(options),
         "winner": winner["name"],
         "rows": rows,
-        "failed": failed,
+        "failed": found.failed,
+        "left_out": found.left_out,
         "seed": options.seed,
     }
     write_report(output / "report.json", "compress", report)
     title = f"{winner['name']} {'meets' if met else 'comes nearest to'} {options.target} on dev"
     if met and on_test:
         title += f", {'and' if met_on_test else 'but not'} on test"
-    _print({"dev": rows, **({"test": on_test} if on_test else {})}, failed, f"{title}: {output}")
+    _print({"dev": rows, **({"test": on_test} if on_test else {})}, found.missing, f"{title}: {output}")
     draw(on_test or rows, rows[0]["judged"], "test" if on_test else "dev", output)
     return 0 if met else NOT_MET
 
 
-def _carry_out(plans: list[Plan], work: Work, rows: list[dict[str, Any]], enough: list[Condition]) -> dict[str, str]:
-    """Add the row of every plan to `rows`, until one meets all of `enough`; why others failed, by name.
-
-    Args:
-        rows: the teacher's, to begin with. enough: none of them carries all plans out.
-
-    Raises:
-        KerasBertError: all failed.
-    """
-    failed: dict[str, str] = {}
-    for plan in plans:
-        if len(plan.stages) > 1 and plan.stages[0].name == "vocabulary" and work.has_failed(plan.stages[0]):
-            # A corpus whose characters alone are more than the tokens asked for can still lose layers.
-            plan = dataclasses.replace(plan, stages=plan.stages[1:])
-        try:
-            rows.append(work.row(plan))
-        except KerasBertError as error:
-            failed[plan.name] = str(error)
-            print(f"{plan.name} failed: {error}", file=sys.stderr)
-            continue
-        if enough and meets(rows[-1], enough, rows[0]):
-            break
-    if len(rows) == 1:
-        raise KerasBertError(f"no plan could be carried out; {'; '.join(': '.join(each) for each in failed.items())}")
-    return failed
-
-
-def _print(rows: dict[str, list[dict[str, Any]]], failed: dict[str, str], title: str) -> None:
-    """The table, its scores by split; below it what failed."""
+def _print(rows: dict[str, list[dict[str, Any]]], missing: list[tuple[str, str, str]], title: str) -> None:
+    """The table, its scores by split; below it why others have no row."""
     judged = rows["dev"][0]["judged"]
     header = ["", "parameters", "file", "gzip"]
     for split in rows:
@@ -157,6 +131,6 @@ def _print(rows: dict[str, list[dict[str, Any]]], failed: dict[str, str], title:
         for each in (row, *others):
             cells += [f"{each[judged]:.4f}", f"{each['low']:.3f}-{each['high']:.3f}"]
         table.append([*cells, f"{row['latency']:.2f} ms", row["seconds"]])
-    print_table(title, [*header, "latency", "seconds"], [*table, *([name, "failed"] for name in failed)])
-    for name, message in failed.items():
-        print(f"{name}: {message}")
+    print_table(title, [*header, "latency", "seconds"], [*table, *([name, outcome] for name, outcome, _ in missing)])
+    for name, _, reason in missing:
+        print(f"{name}: {reason}")

@@ -6,6 +6,9 @@ import pytest
 from command import run
 from tiny import save_tiny_encoder, write_sentiment
 
+import keras_bert as kb
+from keras_bert.models.structure import keep_layers
+
 DATA = pathlib.Path(__file__).parents[1] / "data"
 
 
@@ -37,3 +40,11 @@ def other_task(request, encoder, tmp_path_factory):
     options = ("--epochs", 1, "--learning-rate", 1e-2, "--batch-size", 8, "--max-length", 40)
     assert run("finetune", encoder, "--task", request.param, "--train", data, "--dev", data, "-o", out, *options) == 0
     return out, data
+
+
+@pytest.fixture(scope="session")
+def shallow(classifier, tmp_path_factory):
+    """One layer: two plans of `compress` that train."""
+    folder = tmp_path_factory.mktemp("shallow")
+    keep_layers(kb.SequenceClassifier.from_pretrained(classifier), [2]).save_pretrained(folder)
+    return folder

@@ -17,7 +17,6 @@ from tiny import save_random
 import keras_bert as kb
 from keras_bert.data import read_labelled_texts, split_labelled_texts
 from keras_bert.errors import KerasBertError
-from keras_bert.models.structure import keep_layers
 
 TEACHER = {"size": 90e6, "accuracy": 0.8, "latency": 6.0}
 
@@ -84,20 +83,12 @@ def test_front_of_the_trade():
 
 
 @pytest.fixture(scope="module")
-def shallow(classifier, tmp_path_factory):
-    """One layer: two plans that train."""
-    folder = tmp_path_factory.mktemp("shallow")
-    keep_layers(kb.SequenceClassifier.from_pretrained(classifier), [2]).save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture(scope="module")
 def searched(shallow, sentiment, tmp_path_factory):
     """A run that tried every plan: its exit status, its command without the target, its folder."""
     pytest.importorskip("matplotlib")
     out = tmp_path_factory.mktemp("searched") / "out"
     data = ("--train", sentiment, "--dev", sentiment, "--vocabulary", 70, "--epochs", 1, "--batch-size", 16)
-    command = ("compress", shallow, "--task", "sequence_classification", *data, "--copies", 1, "-o", out)
+    command = ("compress", shallow, "--task", "sequence_classification", *data, "--copies", 1, "--all", "-o", out)
     return run(*command, "--target", "size<1KB, accuracy>=0.5*teacher"), command, out
 
 
@@ -106,6 +97,7 @@ def test_a_target_that_cannot_be_met_gives_the_nearest(searched):
     assert status == 3
     report = json.loads((out / "report.json").read_text())
     assert report["met"] is False
+    assert report["left_out"] == {}  # by --all
     assert [row["name"] for row in report["rows"]][-2:] == [
         f"vocabulary+structure, {recipe}" for recipe in ("dynamic_int8", "int4")
     ]
@@ -185,7 +177,7 @@ def test_what_fails_is_told_and_the_rest_goes_on(shallow, sentiment, tmp_path, c
     """No vocabulary has 8 tokens: the plans that trim it alone fail, and the others do without."""
     pytest.importorskip("matplotlib")
     out = tmp_path / "out"
-    data = ("--train", sentiment, "--dev", sentiment, "--vocabulary", 8, "--epochs", 1)
+    data = ("--train", sentiment, "--dev", sentiment, "--vocabulary", 8, "--epochs", 1, "--all")
     assert run("compress", shallow, *data, "--target", "size<1KB", "-o", out) == 3
     report = json.loads((out / "report.json").read_text())
     assert [row["name"] for row in report["rows"]] == [
@@ -208,7 +200,7 @@ def test_files_are_calibrated_on_the_data_as_it_is_read(tmp_path):
     model = save_random(tmp_path / "model", lambda encoder, t: kb.TokenClassifier(encoder, tags, tokenizer=t))
     sentences = ["B-PER anna\nO was\nO sad\n", "O a\nO fine\nO film\n", "O it\nO was\nO dull\n"]
     (tmp_path / "train.txt").write_text("\n".join(sentences))
-    data = ("--train", tmp_path / "train.txt", "--dev", tmp_path / "train.txt", "--vocabulary", 8)
+    data = ("--train", tmp_path / "train.txt", "--dev", tmp_path / "train.txt", "--vocabulary", 8, "--all")
     command = ("compress", model, *data, "--tag-column", 0, "--token-column", 1, "--target", "size<1KB")
     assert run(*command, "-o", tmp_path / "out") == 3
     report = json.loads((tmp_path / "out" / "files" / "teacher.int4.report.json").read_text())
@@ -224,7 +216,7 @@ def test_nothing_is_left_to_choose_from(shallow, sentiment, tmp_path, capsys, mo
     pytest.importorskip("matplotlib")
     for name in ("dynamic_int8", "int4"):
         monkeypatch.setitem(RECIPES, name, dataclasses.replace(RECIPES[name], tolerance=1e-9))
-    data = ("--train", sentiment, "--dev", sentiment, "--vocabulary", 8)
+    data = ("--train", sentiment, "--dev", sentiment, "--vocabulary", 8, "--all")
     assert run("compress", shallow, *data, "--target", "size<1KB", "-o", tmp_path / "out") == 2
     shown = capsys.readouterr().err
     assert "error: no plan could be carried out; teacher, dynamic_int8: " in shown

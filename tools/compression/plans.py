@@ -9,11 +9,22 @@ from keras_bert.config import EncoderConfig
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """One run of a job: its name in files, the job and its own options."""
+    """One run of a job: its name in files, the job, the numbers among its own options by name, and the others."""
 
     name: str
     job: str
-    options: tuple[str, ...]
+    numbers: tuple[tuple[str, int], ...]
+    others: tuple[str, ...] = ()
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Of what so many stay: `vocabulary`, `layers`, `heads`, `feedforward`."""
+        return dict(self.numbers)
+
+    @property
+    def options(self) -> tuple[str, ...]:
+        """As the command line has them."""
+        return (*(part for name, number in self.numbers for part in (f"--{name}", str(number))), *self.others)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,20 +47,18 @@ def plans_for(config: EncoderConfig, vocabulary: int, tokens: int) -> list[Plan]
         vocabulary: tokens that a trimmed vocabulary keeps.
         tokens: of the teacher's tokenizer; its table may have more rows.
     """
-    trimmed = [Stage("vocabulary", "prune", ("--vocabulary", str(vocabulary)))]
+    trimmed = [Stage("vocabulary", "prune", (("vocabulary", vocabulary),))]
     if vocabulary >= tokens:
         trimmed = []
     units = sum(config.feedforward_sizes) // config.num_blocks
     half = Stage(
         "structure",
         "prune",
-        (
-            *("--heads", str(max(1, config.num_heads // 2))),
-            *("--feedforward", str(max(1, units // 2)), "--allocation", "global"),
-        ),
+        (("heads", max(1, config.num_heads // 2)), ("feedforward", max(1, units // 2))),
+        ("--allocation", "global"),
     )
     layers = [
-        Stage(f"layers{count}", "distill", ("--layers", str(count)))
+        Stage(f"layers{count}", "distill", (("layers", count),))
         for count in dict.fromkeys((config.num_layers // 2, config.num_layers // 3))
         if 1 <= count < config.num_layers
     ]

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from keras_bert.errors import KerasBertError
 
+MEASURES = {"size": "bytes", "gzip": "bytes", "parameters": "", "latency": "ms"}  # of any file, and their units
 _UNITS = {"": 1.0, "B": 1.0, "KB": 1e3, "MB": 1e6, "GB": 1e9, "ms": 1.0}
 _CONDITION = re.compile(
     r"\s*(?P<name>[a-z_0-9]+)\s*(?P<operator><=|>=|<|>)\s*(?P<number>\d+(\.\d+)?)\s*"
@@ -95,3 +96,13 @@ def check_measures(conditions: list[Condition], measures: Mapping[str, str]) -> 
             raise KerasBertError(f"the target names {condition.name}: expected one of {', '.join(measures)}")
         if condition.unit and measures[condition.name] != ("ms" if condition.unit == "ms" else "bytes"):
             raise KerasBertError(f"the target: {condition.name} is not measured in {condition.unit}")
+
+
+def spelled(measures: Mapping[str, float]) -> str:
+    """As people read it: `size 14.72 MB, latency 1.05 ms`."""
+    words = {
+        "bytes": lambda value: f"{value / 1e6:.2f} MB",
+        "ms": lambda value: f"{value:.2f} ms",
+        "": lambda value: f"{value:,.0f}",
+    }
+    return ", ".join(f"{name} {words[MEASURES[name]](value)}" for name, value in measures.items())

@@ -1,0 +1,98 @@
+"""Carrying out one plan after the other, until a file meets the target."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from keras_bert.errors import KerasBertError
+
+from .forecast import Forecast
+from .plans import Plan
+from .target import Condition, meets, spelled
+from .work import Work
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What came of the plans.
+
+    Attributes:
+        rows: the teacher's, then one a file, as `Work.row` gives them.
+        failed: why a plan failed, by its name.
+        left_out: which measures of a plan would be more than the target allows, by its name.
+    """
+
+    rows: list[dict[str, Any]]
+    failed: dict[str, str]
+    left_out: dict[str, dict[str, float]]
+
+    @property
+    def missing(self) -> list[tuple[str, str, str]]:
+        """Plans that have no row: name, what became of them, why."""
+        failed = [(name, "failed", message) for name, message in self.failed.items()]
+        return failed + [(name, "left out", _reason(over)) for name, over in self.left_out.items()]
+
+
+def search(teacher: Plan, plans: Sequence[Plan], work: Work, enough: Sequence[Condition]) -> Found:
+    """Carry the plans out, until one meets all of `enough`; those that cannot by their shape are left out.
+
+    Where none can, the one that comes nearest by its shape is carried out.
+
+    Args:
+        teacher: its float32 file. enough: none of them carries all plans out.
+
+    Raises:
+        KerasBertError: the teacher's file or all others failed.
+    """
+    first = work.row(teacher)
+    found, forecast, left_out = Found([first], {}, {}), Forecast(work.opened, first, enough), list[Plan]()
+    for plan in plans:
+        if len(plan.stages) > 1 and plan.stages[0].name == "vocabulary" and work.has_failed(plan.stages[0]):
+            # A corpus whose characters alone are more than the tokens asked for can still lose layers.
+            plan = dataclasses.replace(plan, stages=plan.stages[1:])
+        if over := _too_much(forecast, plan):
+            left_out.append(plan)
+            found.left_out[plan.name] = over
+            print(f"{plan.name} is left out: {_reason(over)}")
+        elif _carried_out(plan, work, found) and enough and meets(found.rows[-1], enough, first):
+            return found
+    if left_out and all(row["checkpoint"] == first["checkpoint"] for row in found.rows):
+        closest = min(left_out, key=lambda plan: _off(found.left_out[plan.name], enough, first))
+        print(f"{closest.name} comes nearest by its shape")
+        del found.left_out[closest.name]
+        _carried_out(closest, work, found)
+    if len(found.rows) == 1:
+        reasons = "; ".join(": ".join(each) for each in found.failed.items())
+        raise KerasBertError(f"no plan could be carried out; {reasons}")
+    return found
+
+
+def _reason(over: Mapping[str, float]) -> str:
+    return f"{spelled(over)} by its shape alone"
+
+
+def _too_much(forecast: Forecast, plan: Plan) -> dict[str, float]:
+    """What of a plan's file will be too much; nothing where that cannot be told, for carrying it out will tell why."""
+    try:
+        return forecast.too_much(plan)
+    except KerasBertError:
+        return {}
+
+
+def _carried_out(plan: Plan, work: Work, found: Found) -> bool:
+    """Add the plan's row, or why there is none; whether there is one."""
+    try:
+        found.rows.append(work.row(plan))
+    except KerasBertError as error:
+        found.failed[plan.name] = str(error)
+        print(f"{plan.name} failed: {error}", file=sys.stderr)
+        return False
+    return True
+
+
+def _off(over: Mapping[str, float], conditions: Sequence[Condition], teacher: Mapping[str, float]) -> float:
+    """How far the measures in `over` are off in all."""
+    return sum(condition.shortfall(over, teacher) for condition in conditions if condition.name in over)
