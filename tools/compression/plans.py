@@ -39,6 +39,11 @@ class Plan:
         """`vocabulary+layers3, dynamic_int8`."""
         return f"{'+'.join(stage.name for stage in self.stages) or 'teacher'}, {self.recipe}"
 
+    def begins(self, other: Plan) -> bool:
+        """Whether it is the int8 file of a stage on the way to the other's."""
+        shorter = len(self.stages) < len(other.stages)
+        return self.recipe == "dynamic_int8" and shorter and self.stages == other.stages[: len(self.stages)]
+
 
 def plans_for(config: EncoderConfig, vocabulary: int, tokens: int) -> list[Plan]:
     """Plans for a teacher of this shape, its own file first; those that would change nothing are left out.

@@ -37,7 +37,8 @@ class Found:
 
 
 def search(teacher: Plan, plans: Sequence[Plan], work: Work, enough: Sequence[Condition]) -> Found:
-    """Carry the plans out, until one meets all of `enough`; those that cannot by their shape are left out.
+    """Carry the plans out, until one meets all of `enough`; those that cannot by their shape are left out, unless
+    another trains their stages on its way: each stage that is trained has its int8 file and its row.
 
     Where none can, the one that comes nearest by its shape is carried out.
 
@@ -49,21 +50,28 @@ def search(teacher: Plan, plans: Sequence[Plan], work: Work, enough: Sequence[Co
     """
     first = work.row(teacher)
     found, forecast, left_out = Found([first], {}, {}), Forecast(work.opened, first, enough), list[Plan]()
-    for plan in plans:
-        if len(plan.stages) > 1 and plan.stages[0].name == "vocabulary" and work.has_failed(plan.stages[0]):
-            # A corpus whose characters alone are more than the tokens asked for can still lose layers.
-            plan = dataclasses.replace(plan, stages=plan.stages[1:])
+
+    def meets_all(plan: Plan) -> bool:
+        """Carry it out, after those on its way."""
+        for step in [each for each in left_out if each.begins(plan)]:
+            left_out.remove(step)
+            del found.left_out[step.name]
+            _carry_out(step, work, found)
+        return _carry_out(_possible(plan, work), work, found) and bool(enough) and meets(found.rows[-1], enough, first)
+
+    for plan in (_possible(each, work) for each in plans):
         if over := _too_much(forecast, plan):
             left_out.append(plan)
             found.left_out[plan.name] = over
             print(f"{plan.name} is left out: {_reason(over)}")
-        elif _carried_out(plan, work, found) and enough and meets(found.rows[-1], enough, first):
+        elif meets_all(plan):
             return found
     if left_out and all(row["checkpoint"] == first["checkpoint"] for row in found.rows):
         closest = min(left_out, key=lambda plan: _off(found.left_out[plan.name], enough, first))
         print(f"{closest.name} comes nearest by its shape")
+        left_out.remove(closest)
         del found.left_out[closest.name]
-        _carried_out(closest, work, found)
+        meets_all(closest)
     if len(found.rows) == 1:
         reasons = "; ".join(": ".join(each) for each in found.failed.items())
         raise KerasBertError(f"no plan could be carried out; {reasons}")
@@ -82,7 +90,14 @@ def _too_much(forecast: Forecast, plan: Plan) -> dict[str, float]:
         return {}
 
 
-def _carried_out(plan: Plan, work: Work, found: Found) -> bool:
+def _possible(plan: Plan, work: Work) -> Plan:
+    """Without its vocabulary where that has failed: a corpus whose characters alone are more can still lose layers."""
+    if len(plan.stages) > 1 and plan.stages[0].name == "vocabulary" and work.has_failed(plan.stages[0]):
+        return dataclasses.replace(plan, stages=plan.stages[1:])
+    return plan
+
+
+def _carry_out(plan: Plan, work: Work, found: Found) -> bool:
     """Add the plan's row, or why there is none; whether there is one."""
     try:
         found.rows.append(work.row(plan))
