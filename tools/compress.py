@@ -107,7 +107,7 @@ def run(options: argparse.Namespace) -> int:
         "winner": winner["name"],
         "rows": rows,
         "failed": found.failed,
-        "left_out": found.left_out,
+        "left_out": {plan.name: over for plan, over in found.left_out.items()},
         "seed": options.seed,
     }
     write_report(output / "report.json", "compress", report)

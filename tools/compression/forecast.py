@@ -20,8 +20,8 @@ from .plans import Plan, Stage
 from .target import Condition
 from .vocabulary import trim_vocabulary
 
-# How far over its limit, as a share of that, a forecast must be to be believed. Files of one shape differ by the digits
-# of their numbers; two takes of a latency, and unlike layers, which a forecast takes for alike, by far more.
+# How far over its limit, as a share of that, a forecast must be to be believed: files of one shape differ by digits in
+# their metadata; latencies from take to take, and where layers are unlike, which a forecast takes for alike.
 _MARGINS = {"size": 0.02, "parameters": 0.0, "latency": 0.25}
 
 

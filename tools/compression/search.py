@@ -22,18 +22,18 @@ class Found:
     Attributes:
         rows: the teacher's, then one a file, as `Work.row` gives them.
         failed: why a plan failed, by its name.
-        left_out: which measures of a plan would be more than the target allows, by its name.
+        left_out: which measures of a plan would be more than the target allows.
     """
 
     rows: list[dict[str, Any]]
     failed: dict[str, str]
-    left_out: dict[str, dict[str, float]]
+    left_out: dict[Plan, dict[str, float]]
 
     @property
     def missing(self) -> list[tuple[str, str, str]]:
         """Plans that have no row: name, what became of them, why."""
         failed = [(name, "failed", message) for name, message in self.failed.items()]
-        return failed + [(name, "left out", _reason(over)) for name, over in self.left_out.items()]
+        return failed + [(plan.name, "left out", _reason(over)) for plan, over in self.left_out.items()]
 
 
 def search(teacher: Plan, plans: Sequence[Plan], work: Work, enough: Sequence[Condition]) -> Found:
@@ -49,28 +49,26 @@ def search(teacher: Plan, plans: Sequence[Plan], work: Work, enough: Sequence[Co
         KerasBertError: the teacher's file or all others failed.
     """
     first = work.row(teacher)
-    found, forecast, left_out = Found([first], {}, {}), Forecast(work.opened, first, enough), list[Plan]()
+    found, forecast = Found([first], {}, {}), Forecast(work.opened, first, enough)
 
     def meets_all(plan: Plan) -> bool:
         """Carry it out, after those on its way."""
-        for step in [each for each in left_out if each.begins(plan)]:
-            left_out.remove(step)
-            del found.left_out[step.name]
+        for step in [each for each in found.left_out if each.begins(plan)]:
+            del found.left_out[step]
             _carry_out(step, work, found)
         return _carry_out(_possible(plan, work), work, found) and bool(enough) and meets(found.rows[-1], enough, first)
 
-    for plan in (_possible(each, work) for each in plans):
+    for planned in plans:
+        plan = _possible(planned, work)
         if over := _too_much(forecast, plan):
-            left_out.append(plan)
-            found.left_out[plan.name] = over
+            found.left_out[plan] = over
             print(f"{plan.name} is left out: {_reason(over)}")
         elif meets_all(plan):
             return found
-    if left_out and all(row["checkpoint"] == first["checkpoint"] for row in found.rows):
-        closest = min(left_out, key=lambda plan: _off(found.left_out[plan.name], enough, first))
+    if found.left_out and all(row["checkpoint"] == first["checkpoint"] for row in found.rows):
+        closest = min(found.left_out, key=lambda plan: _off(found.left_out[plan], enough, first))
         print(f"{closest.name} comes nearest by its shape")
-        left_out.remove(closest)
-        del found.left_out[closest.name]
+        del found.left_out[closest]
         meets_all(closest)
     if len(found.rows) == 1:
         reasons = "; ".join(": ".join(each) for each in found.failed.items())
