@@ -14,6 +14,7 @@ import rich.table
 
 from keras_bert.files import atomic_write_json
 
+_UNFOLDED = 10_000  # characters, more than any table has
 PACKAGES = ("keras-bert-toolkit", "keras", "tensorflow", "tokenizers", "ai-edge-litert")
 
 
@@ -45,12 +46,13 @@ def processor() -> str:
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """One table on standard output; the first column left, the others right."""
+    """One table on standard output; the first column left, the others right. A terminal folds what is too wide for it;
+    a log or a pipe gets the table as wide as it is."""
     table = rich.table.Table(box=rich.box.SIMPLE_HEAD)
     for i, name in enumerate(header):
         table.add_column(name, justify="left" if i == 0 else "right", overflow="fold")
     for row in rows:
         table.add_row(*(str(value) for value in row))
-    console = rich.console.Console(width=None if os.isatty(1) else 120)
+    console = rich.console.Console(width=None if os.isatty(1) else _UNFOLDED)
     console.print(title, highlight=False, markup=False, soft_wrap=True)
     console.print(table)
