@@ -71,7 +71,16 @@ def test_the_forecast_is_what_files_cost(classifier, sentiment, tmp_path):
 
 
 def test_plans_say_what_their_jobs_are_given():
-    for plan in plans_for(kb.PRESETS["minilm_l6_uncased"], 8000, 30522):
+    """`sizes`, of which a forecast makes its model, are the numbers of the command."""
+    plans = {plan.name: plan for plan in plans_for(kb.PRESETS["minilm_l6_uncased"], 8000, 30522)}
+    vocabulary, layers, structure = plans["vocabulary+layers3+structure, dynamic_int8"].stages
+    assert vocabulary.options == ("--vocabulary", "8000")
+    assert vocabulary.sizes == {"vocabulary": 8000}
+    assert layers.options == ("--layers", "3")
+    assert layers.sizes == {"layers": 3}
+    assert structure.options == ("--heads", "6", "--feedforward", "768", "--allocation", "global")
+    assert structure.sizes == {"heads": 6, "feedforward": 768}
+    for plan in plans.values():
         for stage in plan.stages:
             assert stage.sizes == {
                 name.removeprefix("--"): int(value)
