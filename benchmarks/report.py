@@ -17,9 +17,12 @@ from rich.table import Table
 # Processor features that decide which matrix kernels the runtimes choose.
 KERNEL_FLAGS = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "avx512_bf16", "amx_int8", "amx_bf16", "asimddp", "i8mm")
 
+UNFOLDED = 10_000  # characters, more than any table has
+
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows of text under a header; every column but the first is right-aligned."""
+    """Print rows of text under a header; every column but the first is right-aligned. A log or a pipe gets
+    the table as wide as it is."""
     table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left")
     for index, name in enumerate(header):
         table.add_column(name, justify="left" if index == 0 else "right", no_wrap=True)
@@ -27,7 +30,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
         table.add_row(*row)
     console = Console()
     if not console.is_terminal:
-        console = Console(width=200)
+        console = Console(width=UNFOLDED)
     console.print(table)
 
 

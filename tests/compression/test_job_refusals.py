@@ -4,11 +4,9 @@ import re
 import shutil
 
 import pytest
-from command import run
+from command import FAST, run
 
 import keras_bert as kb
-
-FAST = ("--epochs", 3, "--learning-rate", 5e-3, "--batch-size", 8)
 
 
 @pytest.mark.parametrize(

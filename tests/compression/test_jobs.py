@@ -6,7 +6,7 @@ import pathlib
 import keras
 import numpy as np
 import pytest
-from command import run
+from command import FAST, run
 from harness import TINY, randomize, values
 from keras_bert_tools.compression.soft_labels import ids_in
 
@@ -17,7 +17,6 @@ from keras_bert.models.quantization import dense_layers
 from keras_bert.models.structure import prune_structure
 
 TOKENIZERS = pathlib.Path(__file__).parents[1] / "tokenizers" / "data"
-FAST = ("--epochs", 3, "--learning-rate", 5e-3, "--batch-size", 8)
 
 
 def accuracy(path, table):

@@ -11,7 +11,7 @@ from keras_bert.errors import KerasBertError
 
 from .forecast import Forecast
 from .plans import Plan
-from .target import Condition, meets, spelled
+from .target import Condition, meets, spelled, total_shortfall
 from .work import Work
 
 
@@ -66,7 +66,7 @@ def search(teacher: Plan, plans: Sequence[Plan], work: Work, enough: Sequence[Co
         elif meets_all(plan):
             return found
     if found.left_out and all(row["checkpoint"] == first["checkpoint"] for row in found.rows):
-        closest = min(found.left_out, key=lambda plan: _off(found.left_out[plan], enough, first))
+        closest = min(found.left_out, key=lambda plan: total_shortfall(found.left_out[plan], enough, first))
         print(f"{closest.name} comes nearest by its shape")
         del found.left_out[closest]
         meets_all(closest)
@@ -104,8 +104,3 @@ def _carry_out(plan: Plan, work: Work, found: Found) -> bool:
         print(f"{plan.name} failed: {error}", file=sys.stderr)
         return False
     return True
-
-
-def _off(over: Mapping[str, float], conditions: Sequence[Condition], teacher: Mapping[str, float]) -> float:
-    """How far the measures in `over` are off in all."""
-    return sum(condition.shortfall(over, teacher) for condition in conditions if condition.name in over)

@@ -74,10 +74,17 @@ def nearest(rows: Sequence[_Row], conditions: Sequence[Condition], teacher: Mapp
         rows,
         key=lambda row: (
             not meets(row, conditions, teacher),
-            sum(condition.shortfall(row, teacher) for condition in conditions),
+            total_shortfall(row, conditions, teacher),
             row["size"],
         ),
     )
+
+
+def total_shortfall(
+    measures: Mapping[str, Any], conditions: Sequence[Condition], teacher: Mapping[str, float]
+) -> float:
+    """How far off `measures` are in all; conditions on others than these do not count."""
+    return sum(condition.shortfall(measures, teacher) for condition in conditions if condition.name in measures)
 
 
 def meets(measures: Mapping[str, Any], conditions: Sequence[Condition], teacher: Mapping[str, float]) -> bool:
