@@ -23,7 +23,8 @@ from .strategies import named_worker_errors
 def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = None) -> dict[str, Any]:
     """Take the steps that are left, then write the model to the work dir.
 
-    SIGTERM and SIGINT (runs of one process) end it after the steps at hand, with a checkpoint, as KeyboardInterrupt.
+    SIGTERM and SIGINT end it after the steps at hand, with a checkpoint, as KeyboardInterrupt; all workers do so where
+    one gets the signal.
 
     Args:
         stop_at: stop after this many steps, with a checkpoint, though the configuration has more.
@@ -43,13 +44,14 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
     latest: dict[str, Any] = {}
     records.begin(progress.step, last)
     try:
-        with StopSignals(run.distribution.num_workers == 1) as stop, named_worker_errors(run.distribution.num_workers):
+        with StopSignals() as stop, named_worker_errors(run.distribution.num_workers):
             # While the device computes a call, the batches of the next are made.
             ahead = max(AHEAD, config.training.steps_per_call)
             source = TrainingBatches(
                 run.data, config.training.batch_size, run.lanes, progress.positions, run.distribution, ahead
             )
-            while progress.step < last and not stop.asked:
+            stopping = False
+            while progress.step < last and not stopping:
                 started = time.monotonic()
                 count = _steps_until_boundary(config, progress.step, last)
                 batches = [source.read() for _ in range(count)]
@@ -59,6 +61,7 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
                 _check_finite(run, results, batches)
                 _advance(progress, results, time.monotonic() - started)
                 records.advanced(progress.step)
+                stopping = run.distribution.any_worker(stop.asked)
                 if _due(progress.step, config.logging.every, total):
                     latest = _record(run, results[-1])
                     records.trained(latest)
@@ -66,9 +69,9 @@ def train(run: Run, *, stop_at: int | None = None, listener: Monitor | None = No
                 if run.held_out and _due(progress.step, config.evaluation.every, total):
                     progress.evaluation = evaluate(run, run.held_out)
                     records.evaluated({"step": progress.step, **progress.evaluation})
-                if stop.asked or _due(progress.step, config.checkpoint.every, last):
+                if stopping or _due(progress.step, config.checkpoint.every, last):
                     _save(run, batches[-1], records)
-            if stop.asked:
+            if stopping:
                 raise KeyboardInterrupt
     finally:
         records.end()

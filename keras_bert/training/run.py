@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import pathlib
+import time
 from typing import Any
 
 import keras
 
 from ..data.pretraining import PretrainingData
 from ..data.shards import MANIFEST, file_sha256
-from ..errors import ConfigError
+from ..errors import ConfigError, TrainingError
 from ..models.pretraining import pretraining_network
 from .batches import HeldOut, lanes_of, open_held_out
 from .initial import initial_model
@@ -49,7 +51,8 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
     """Open the data, build or restore everything: what happens before the first step.
 
     Raises:
-        KerasBertError: the work dir is another run's, the batch cannot be cut, data or checkpoints are broken.
+        KerasBertError: the work dir is another run's, the batch cannot be cut, data or checkpoints are broken, or a
+            worker does not see the chief's checkpoint.
     """
     training, seed = config.training, config.training.seed
     if not config.data.folder:
@@ -63,14 +66,14 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
     folder.check(config, fingerprint)
     if distribution.is_chief:
         folder.lock()
-    saved = folder.saved()
+    saved = last_checkpoint(folder, distribution, config.distribution.worker_timeout)
     keras.utils.set_random_seed(seed)
     with distribution.strategy.scope():
         objective, teacher = Objective(), None
         if config.distillation.wanted:
             teacher = read_teacher(config, data.tokenizer)
             objective = TripleObjective(teacher, config)
-        model = initial_model(config, data.tokenizer, teacher, saved[max(saved)] if saved else None)
+        model = initial_model(config, data.tokenizer, teacher, saved)
         network = pretraining_network(
             model,
             packed=config.examples.pack,
@@ -87,11 +90,31 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
             loss_scaling=training.precision == "float16",
             jit_compile=training.jit_compile,
         )
-    progress = restore_state(saved[max(saved)], model, step) if saved else Progress()
+    progress = restore_state(saved, model, step) if saved else Progress()
     if distribution.is_chief:
         folder.begin(config, fingerprint)
         folder.rewind_metrics(progress.step)
     return Run(config, folder, distribution, data, held_out, lanes, model, step, progress)
+
+
+def last_checkpoint(folder: WorkDir, distribution: Distribution, timeout: float) -> pathlib.Path | None:
+    """The chief's last one, on all workers: a file system that they share may show it to some of them late.
+
+    Raises:
+        TrainingError: this worker did not see it within `timeout` seconds.
+    """
+    step = distribution.of_chief(max(folder.saved(), default=-1))
+    if step < 0:
+        return None
+    deadline = time.monotonic() + timeout
+    while (found := folder.saved().get(step)) is None:
+        if time.monotonic() > deadline:
+            raise TrainingError(
+                f"worker {distribution.worker} did not see {folder.checkpoint_path(step)}, from which worker 0 goes "
+                f"on, within {timeout:g} seconds (distribution.worker_timeout): expected a --work-dir that all share"
+            )
+        time.sleep(0.1)
+    return found
 
 
 def _optimizer(config: RunConfig) -> Any:

@@ -11,17 +11,15 @@ from typing import Any
 class StopSignals:
     """A context in which the first SIGTERM or SIGINT only sets `asked`; the second one acts as ever.
 
-    Args:
-        active: False leaves the signals alone, as does a thread that is not the main one.
+    A thread that is not the main one leaves the signals alone.
     """
 
-    def __init__(self, active: bool = True) -> None:
+    def __init__(self) -> None:
         self.asked = False
-        self._active = active and threading.current_thread() is threading.main_thread()
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
-        if self._active:
+        if threading.current_thread() is threading.main_thread():
             self._before = {number: signal.signal(number, self._ask) for number in (signal.SIGTERM, signal.SIGINT)}
         return self
 

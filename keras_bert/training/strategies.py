@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
+import signal
 import socket
+import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -102,17 +105,28 @@ class Distribution:
             is_first = context.replica_id_in_sync_group == self.worker * self.local_replicas
             return tf.constant(values if is_first else np.zeros_like(values), tf.int32)
 
-        @tf.function(autograph=False)
-        def reduced(values: Any) -> Any:
-            def add(value: tf.Tensor) -> tf.Tensor:
-                # The copy stands on the replica's device, where the collective looks for its place.
-                value = tf.identity(value)
-                return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
-
-            return self.strategy.run(add, args=(values,))
-
         distributed = self.strategy.experimental_distribute_values_from_function(own)
-        return self.strategy.experimental_local_results(reduced(distributed))[0].numpy()
+        return self.strategy.experimental_local_results(_all_reduced(self.strategy)(distributed))[0].numpy()
+
+    def any_worker(self, asks: bool) -> bool:
+        """Whether any worker asks, the same answer on all of them; all must call this."""
+        return bool(self.sum_over_workers(np.array([asks], np.int32))[0])
+
+    def of_chief(self, value: int) -> int:
+        """The chief's number on all workers; all must call this."""
+        return int(self.sum_over_workers(np.array([value if self.is_chief else 0], np.int32))[0])
+
+
+@functools.cache
+def _all_reduced(strategy: tf.distribute.Strategy) -> Callable[[Any], Any]:
+    """A value of each replica -> the sum of them on each."""
+
+    def add(value: tf.Tensor) -> tf.Tensor:
+        # The copy stands on the replica's device, where the collective looks for its place.
+        value = tf.identity(value)
+        return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+
+    return tf.function(lambda values: strategy.run(add, args=(values,)), autograph=False)
 
 
 def make_distribution(name: str, *, worker_timeout: float = 300.0, tpu: str = "") -> Distribution:
@@ -137,7 +151,9 @@ def make_distribution(name: str, *, worker_timeout: float = 300.0, tpu: str = ""
     if name == "multi_worker":
         workers, index = read_cluster()
         wait_for_workers(workers, index, worker_timeout)
-        return Distribution(tf.distribute.MultiWorkerMirroredStrategy(), name, index, len(workers))
+        strategy = tf.distribute.MultiWorkerMirroredStrategy()
+        _end_on_sigterm()
+        return Distribution(strategy, name, index, len(workers))
     if name == "tpu":
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(tpu or "local")
         if tpu:
@@ -145,6 +161,13 @@ def make_distribution(name: str, *, worker_timeout: float = 300.0, tpu: str = ""
         tf.tpu.experimental.initialize_tpu_system(resolver)
         return Distribution(tf.distribute.TPUStrategy(resolver), name)
     raise ConfigError(f"distribution.strategy: expected one of {', '.join(STRATEGIES)}, got {name!r}")
+
+
+def _end_on_sigterm() -> None:
+    """TensorFlow's service of a cluster takes SIGTERM for itself and the process lives on: it does again what Python
+    was told."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, signal.getsignal(signal.SIGTERM) or signal.SIG_DFL)
 
 
 def read_cluster() -> tuple[list[str], int]:

@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import pathlib
 import random
+import signal
 import socket
 import types
 
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.tensorflow_only
 
 CONTEXT = multiprocessing.get_context("forkserver")
 CONTEXT.set_forkserver_preload(["keras_bert.training.loop"])
-STEPS, KILLED_WORKER_AT, CHECKPOINT = 20, 8, 3
+STEPS, KILLED_WORKER_AT, STOPPED_WORKER_AT, CHECKPOINT = 20, 8, 11, 3
 # A random step, the same in every run of the tests.
 KILLED_AT = random.Random(20).randint(4, STEPS - 1)
 
@@ -71,7 +72,7 @@ def free_ports(count):
     return ports
 
 
-def start_pair(folder, name, runs):
+def start_pair(folder, name, runs, **job):
     """Two workers on loopback."""
     workers = [f"127.0.0.1:{port}" for port in free_ports(2)]
     processes = []
@@ -79,8 +80,9 @@ def start_pair(folder, name, runs):
         tf_config = {"cluster": {"worker": workers}, "task": {"type": "worker", "index": index}}
         own = [{**run, "strategy": "multi_worker", "log": run["log"] + str(index)} for run in runs]
         if index == 0:
-            own = [{**run, "kill_at": None} for run in own]
-        processes.append(start(folder, f"{name}{index}", own, ["multi_worker"], {"TF_CONFIG": json.dumps(tf_config)}))
+            own = [{**run, "kill_at": None, "stop_at": None} for run in own]
+        environment = {"TF_CONFIG": json.dumps(tf_config)}
+        processes.append(start(folder, f"{name}{index}", own, ["multi_worker"], environment, **job))
     return processes
 
 
@@ -162,7 +164,8 @@ def one_process(folder, data):
 
 @pytest.fixture(scope="module")
 def two_workers(folder, data):
-    """LAMB from beginning to end; AdamW, of which worker 1 is killed and the job started again."""
+    """LAMB from beginning to end; AdamW, of which worker 1 is killed and the job started again; AdamW, of which it is
+    asked to stop, and again."""
     runs = [
         {
             "config": config(data, "lamb", every=STEPS, steps_per_call=2),
@@ -183,6 +186,11 @@ def two_workers(folder, data):
         chief.kill()
         chief.join()
     again = [{**runs[1], "log": str(folder / "second.ids"), "kill_at": None}]
+    asked = {"config": config(data, "adamw"), "work_dir": str(folder / "asked")}
+    again += [
+        {**asked, "log": str(folder / "asked.ids"), "stop_at": STOPPED_WORKER_AT, "stopped": True},
+        {**asked, "log": str(folder / "after.ids")},
+    ]
     for index, process in enumerate(start_pair(folder, "second", again)):
         finish(process, folder, f"second{index}")
     return folder
@@ -246,3 +254,21 @@ def test_no_example_is_lost_or_seen_twice_when_a_worker_dies(one_process, two_wo
     assert {**kept, **second} == example_ids(one_process / "adamw-one.ids")
     rows = [row for rows in {**kept, **second}.values() for row in rows]
     assert len(rows) == len(set(rows)) == 8 * STEPS
+
+
+def test_all_workers_stop_after_the_same_step_where_one_is_asked_to(one_process, two_workers):
+    """SIGTERM to one, in the midst of its steps: both have a checkpoint of that very step to go on from."""
+    folder = two_workers
+    first = example_ids(folder / "asked.ids0", folder / "asked.ids1")
+    second = example_ids(folder / "after.ids0", folder / "after.ids1")
+    assert (max(first), min(second)) == (STOPPED_WORKER_AT, STOPPED_WORKER_AT + 1)
+    assert {**first, **second} == example_ids(one_process / "adamw-one.ids")
+    expected, found = weights(one_process / "adamw-one"), weights(folder / "asked")
+    for tensor, value in expected.items():
+        np.testing.assert_allclose(found[tensor], value, rtol=0, atol=1e-5, err_msg=tensor)
+
+
+def test_sigterm_ends_a_worker_before_its_first_step(folder):
+    """TensorFlow would only make a note of it."""
+    for index, process in enumerate(start_pair(folder, "ended", [], ended=True)):
+        finish(process, folder, f"ended{index}", expected=-signal.SIGTERM)

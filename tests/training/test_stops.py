@@ -8,6 +8,7 @@ import resource
 import shutil
 import subprocess
 import sys
+import threading
 import types
 
 import pytest
@@ -19,7 +20,7 @@ from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
 from keras_bert.errors import ConfigError, DataError, KerasBertError, TrainingError
 from keras_bert.training.loop import train
 from keras_bert.training.monitor import Monitor, Records
-from keras_bert.training.run import prepare
+from keras_bert.training.run import last_checkpoint, prepare
 from keras_bert.training.step import PretrainingStep
 from keras_bert.training.strategies import make_distribution, read_cluster, wait_for_workers
 from keras_bert.training.work_dir import WorkDir
@@ -194,3 +195,20 @@ def test_a_second_process_leaves_the_work_dir_alone(data, tmp_path):
         assert half.exists()
     start(make_config(data), work_dir)
     assert not half.exists()
+
+
+def test_a_worker_waits_for_the_checkpoint_that_the_chief_goes_on_from(tmp_path):
+    """The file system that they share shows it late to one, or never: a worker must not begin from an older one."""
+    other = types.SimpleNamespace(worker=1, of_chief=lambda own: 6)
+    folder = WorkDir(tmp_path)
+    folder.checkpoint_path(3).mkdir(parents=True)
+    with pytest.raises(TrainingError, match=r"worker 1 did not see .*step-00000006, .* within 0\.2 seconds .* share"):
+        last_checkpoint(folder, other, timeout=0.2)
+    late = threading.Timer(0.3, folder.checkpoint_path(6).mkdir)
+    late.start()
+    assert last_checkpoint(folder, other, timeout=30) == folder.checkpoint_path(6)
+    folder.checkpoint_path(9).mkdir()  # of the last hours of a run that the chief's disk has lost
+    assert last_checkpoint(folder, other, timeout=30) == folder.checkpoint_path(6)
+    alone = types.SimpleNamespace(worker=0, of_chief=lambda own: own)
+    assert last_checkpoint(folder, alone, timeout=30) == folder.checkpoint_path(9)
+    assert last_checkpoint(WorkDir(tmp_path / "new"), alone, timeout=30) is None
