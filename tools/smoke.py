@@ -51,7 +51,8 @@ def shrink(values: Mapping[str, Any], distribution: Distribution) -> dict[str, A
         values["model"] = {"encoder": kept}
         distillation["layers"] = 2
     else:
-        values["model"] = {"preset": model["preset"], "encoder": {**kept, **encoder}}
+        start = {name: model[name] for name in ("preset", "positions") if name in model}
+        values["model"] = {**start, "encoder": {**kept, **encoder}}
     training, optimizer = values.setdefault("training", {}), values.setdefault("optimizer", {})
     accumulates = 0 < training.get("micro_batch_size", 0) < training.get("batch_size", 0)
     batch_size = _EXAMPLES_A_REPLICA * distribution.num_replicas

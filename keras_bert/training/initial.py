@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import pathlib
 from typing import Any
 
 from ..checkpoints.names import HUGGINGFACE, encoder_slots, head_slots
 from ..config import PRESETS
 from ..errors import ConfigError
+from ..layers.embeddings import Sinusoids
 from ..models import Encoder, MaskedLanguageModel, PretrainingModel, get_family
 from .run_config import PRECISIONS, ModelSettings, RunConfig
 from .teacher import check_student, student_of
@@ -67,6 +69,8 @@ def initial_model(
         pooler = cls.needs_pooler(get_family(encoder_config.family))
         model = cls(Encoder(encoder_config.replace(pooler=pooler), dtype=policy), tokenizer=tokenizer)
         _check_storable(model)
+        if settings.positions == "sinusoids":
+            _start_from_sinusoids(model.encoder)
     if objective != "mlm" and model.sentence_head is None:
         raise ConfigError(f"examples.objective: expected mlm for the family {model.config.family}, got {objective!r}")
     if teacher is not None:
@@ -75,6 +79,14 @@ def initial_model(
     if length > model.config.max_positions:
         raise ConfigError(f"examples.sequence_length: expected at most {model.config.max_positions}, got {length}")
     return model
+
+
+def _start_from_sinusoids(encoder: Encoder) -> None:
+    """Set the position table to sines and cosines of the variance that random values would have."""
+    config, table = encoder.config, encoder.embeddings.position_table
+    if config.sinusoidal_positions:
+        raise ConfigError("model.positions: expected random with model.encoder.sinusoidal_positions, got sinusoids")
+    table.assign(math.sqrt(2) * config.initializer_range * Sinusoids()(table.shape))
 
 
 def _check_shape(found: Any, settings: ModelSettings, key: str) -> None:

@@ -16,6 +16,7 @@ from .strategies import STRATEGIES
 
 # Keras dtype policy of each precision. Weights, gradients, slots and losses are float32 in all of them.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
+POSITIONS = ("random", "sinusoids")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -27,15 +28,20 @@ class ModelSettings:
             where both are given it must have that shape. A student of a teacher's layers needs neither.
         encoder: fields of `EncoderConfig` to change, such as `num_layers`; with `init`, or a teacher's layers, dropout
             rates alone. The vocabulary's size and padding token are the tokenizer's.
+        positions: what the position table of a preset starts from and is trained like any other: `random`, or
+            `sinusoids` (Transformer paper, section 3.5: a step to the side is one linear map wherever it begins), as
+            large as random values.
     """
 
     preset: str = ""
     init: str = ""
+    positions: str = "random"
     encoder: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def check(self) -> None:
         require(not self.preset or self.preset in PRESETS, "model.preset", f"one of {', '.join(PRESETS)}", self.preset)
         known_keys("[model.encoder]", self.encoder, [field.name for field in dataclasses.fields(EncoderConfig)])
+        one_of("model.positions", self.positions, POSITIONS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -219,6 +225,8 @@ class RunConfig:
         from_layers = distillation.layers > 0
         require(bool(model.preset or model.init or from_layers), "model", "a preset, or init", "neither")
         require(not (model.init and from_layers), "model.init", "nothing beside distillation.layers", model.init)
+        starts = model.positions == "random" or not (model.init or from_layers)
+        require(starts, "model.positions", "random where a checkpoint brings them", model.positions)
         if distillation.wanted:
             objective = sections["examples"].objective
             require(objective == "mlm", "examples.objective", "mlm with a teacher", objective)
