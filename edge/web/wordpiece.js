@@ -1,10 +1,9 @@
 // WordPiece as the `tokenizers` package does it, from the tokenizer.json of an exported file.
 // Offsets count UTF-16 units, so that text.slice(start, end) is what a token stands for.
 
-const CONTROL = /[\p{Cc}\p{Cf}\p{Cn}\p{Co}]/u;
+import { CONTROL, MARK, PUNCTUATION } from "./characters.js";
+
 const SPACE = /[\t\n\v\f\r \u0085\u00a0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000]/;
-const MARK = /\p{Mn}/u;
-const PUNCTUATION = /[!-/:-@[-`{-~\p{P}]/u;
 const CHINESE = [
   [0x4e00, 0x9fff], [0x3400, 0x4dbf], [0x20000, 0x2a6df], [0x2a700, 0x2b73f], [0x2b740, 0x2b81f], [0x2b920, 0x2ceaf],
   [0xf900, 0xfaff], [0x2f800, 0x2fa1f],
@@ -84,10 +83,7 @@ export class WordPiece {
       const character = String.fromCodePoint(text.codePointAt(at));
       const place = { start: at, end: at + character.length };
       at = place.end;
-      if (this.normalizer.clean_text) {
-        const isControl = !/[\t\n\r]/.test(character) && CONTROL.test(character);
-        if (character === "\0" || character === "\ufffd" || isControl) continue;
-      }
+      if (this.normalizer.clean_text && CONTROL.test(character)) continue;
       let value = this.normalizer.clean_text && SPACE.test(character) ? " " : character;
       if (this.stripAccents) value = value.normalize("NFD");
       const code = character.codePointAt(0);

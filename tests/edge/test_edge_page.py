@@ -13,6 +13,7 @@ import threading
 import keras_bert_edge
 import numpy as np
 import pytest
+import tokenizers
 from page_in_node import TESTS, WEB, needs_node, node
 from tflite_file import FIXTURES
 
@@ -76,6 +77,23 @@ def every_string(value):
     elif isinstance(value, (list, dict)):
         for item in value.values() if isinstance(value, dict) else value:
             yield from every_string(item)
+
+
+@needs_node
+def test_every_character_is_read_as_in_training():
+    """A browser knows another Unicode than the `tokenizers` package: new letters, accents and emoji count, too."""
+    content = tokenizer_json("pairs")
+    vocab = content["model"]["vocab"]
+    for piece in ("a", "b", "##b"):
+        vocab.setdefault(piece, max(vocab.values()) + 1)
+    # The planes that hold characters, and one of those that are empty.
+    codes = [code for code in [*range(0x50000), *range(0xE0000, 0x110000)] if not 0xD800 <= code < 0xE000]
+    words = [f"a{chr(code)}b {chr(code)}" for code in codes]
+    texts = [" ".join(words[start : start + 1024]) for start in range(0, len(words), 1024)]
+    found = node(ENCODE, {"tokenizer": content, "texts": [[text, None] for text in texts], "longest": 10_000})
+    package = tokenizers.Tokenizer.from_str(json.dumps(content))
+    for text, row in zip(texts, found):
+        assert row["ids"] == package.encode(text).ids, f"from {ord(text[1]):#x}"
 
 
 DECODE = """
