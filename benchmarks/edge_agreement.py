@@ -33,7 +33,8 @@ def for_mediapipe(text: str) -> str:
     """The text as an uncased BERT has it: MediaPipe itself drops no control characters and no accents."""
     import unicodedata
 
-    kept = (c for c in text if c in "\t\n\r" or not (c == "\ufffd" or unicodedata.category(c).startswith("C")))
+    control = ("Cc", "Cf", "Co", "Cs")
+    kept = (c for c in text if c in "\t\n\r" or not (c == "\ufffd" or unicodedata.category(c) in control))
     bare = (c for c in unicodedata.normalize("NFD", "".join(kept)) if unicodedata.category(c) != "Mn")
     # One by one: the lower case of a whole string ends words in another sigma than BERT's.
     return "".join(c.lower() for c in bare)
