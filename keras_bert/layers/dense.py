@@ -19,6 +19,23 @@ def add_bias(x: Any, bias: Any) -> Any:
     return ops.add(x, bias) if keras.backend.standardize_dtype(x.dtype) == "float32" else ops.add(bias, x)
 
 
+def product(x: Any, kernel: Any) -> Any:
+    """`[..., n]` by `[n, m]`, as `ops.matmul`.
+
+    Where sizes are unknown Keras takes TensorFlow's `tensordot`, which writes three times as many operations to find
+    the shapes, forward and backward: a third of the time that a model is traced in.
+    """
+    if keras.backend.backend() != "tensorflow" or len(x.shape) < 3 or None not in x.shape:
+        return ops.matmul(x, kernel)
+    import tensorflow as tf
+
+    kernel = ops.convert_to_tensor(kernel)
+    y = tf.matmul(tf.reshape(x, (-1, kernel.shape[0])), kernel)
+    y = tf.reshape(y, tf.concat([tf.shape(x)[:-1], kernel.shape[1:]], axis=0))
+    y.set_shape((*x.shape[:-1], kernel.shape[1]))
+    return y
+
+
 @keras.saving.register_keras_serializable(package="keras_bert")
 class Dense(keras.layers.Dense):
     """`keras.layers.Dense`; after `enable_fake_quantization` it computes as an integer runtime would.
@@ -50,6 +67,6 @@ class Dense(keras.layers.Dense):
         if self.quantizer is not None:
             y = self.quantizer(inputs, self.kernel, self.bias)
         else:
-            y = ops.matmul(inputs, self.kernel)
+            y = product(inputs, self.kernel)
             y = y if self.bias is None else add_bias(y, self.bias)
         return y if self.activation is None else self.activation(y)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -142,6 +142,21 @@ def build_optimizer(model: keras.Model) -> None:
         model.optimizer.build(model.trainable_variables)
 
 
+def _answer_of_any_size(model: keras.Model) -> Callable[[Mapping[str, Any]], Any]:
+    """The model's outputs for complete inputs, traced once."""
+    import tensorflow as tf
+
+    signature = {tensor.name: tf.TensorSpec((None, None), tf.int32) for tensor in model.inputs}
+    function = tf.function(
+        lambda features: model(features, training=False), input_signature=[signature], autograph=False
+    )
+
+    def answer(features: Mapping[str, Any]) -> Any:
+        return function({name: tf.cast(values, tf.int32) for name, values in features.items()})
+
+    return answer  # no `tf.function` itself: that would become a part of the model when it is saved
+
+
 class CheckedModel(keras.Model):
     """A model over `EncoderConfig` inputs that checks and completes what it is called with."""
 
@@ -150,6 +165,7 @@ class CheckedModel(keras.Model):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.jit_compile = jit_default()
+        self._answer: Callable[[Mapping[str, Any]], Any] | None = None
 
     def compile(
         self,
@@ -178,6 +194,17 @@ class CheckedModel(keras.Model):
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> Any:
         return super().predict(self._checked(x), *args, **kwargs)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """As `keras.Model.predict_on_batch`. On TensorFlow one graph answers batches of all sizes, where Keras traces
+        one for each of the first few shapes."""
+        plain = self.run_eagerly or self.jit_compile or self.distribute_strategy.num_replicas_in_sync > 1
+        if keras.backend.backend() != "tensorflow" or plain or not isinstance(x, Mapping):
+            return super().predict_on_batch(x)
+        if self._answer is None:
+            self._answer = _answer_of_any_size(self)
+        features = complete_inputs(self.config, x)
+        return keras.tree.map_structure(ops.convert_to_numpy, self._answer(features))
 
     def _checked(self, x: Any) -> Any:
         return _checked_batches(self.config, complete_inputs(self.config, x))

@@ -150,3 +150,33 @@ def test_arrays_in_a_function_of_tensorflow(encoders):
     traced = tf.function(lambda: encoders["bert"](inputs)["sequence_output"])
     expected = keras.ops.convert_to_numpy(encoders["bert"](inputs)["sequence_output"])
     np.testing.assert_allclose(traced(), expected, atol=1e-5)
+
+
+@pytest.mark.tensorflow_only
+def test_one_graph_answers_batches_of_all_sizes(monkeypatch):
+    """What `predict_on_batch` gives is what the model gives, after training too, and is traced once."""
+    config = TINY["bert"].replace(hidden_dropout=0.5)
+    model, traced = kb.SequenceClassifier(kb.Encoder(config)), []
+    block = model.encoder.blocks[0]
+    original = block.call
+
+    def counted(*arguments, **options):
+        traced.append(1)
+        return original(*arguments, **options)
+
+    monkeypatch.setattr(block, "call", counted)
+    batches = [features(config, batch, length) for batch, length in ((3, 9), (1, 2), (2, 5))]
+    batches.append({"token_ids": np.full((2, 4), 7, "int64")})
+    for trained in (False, True):
+        found = [model.predict_on_batch(batch) for batch in batches]
+        assert len(traced) == 1
+        for batch, output in zip(batches, found, strict=True):
+            expected = model(batch)
+            np.testing.assert_allclose(output, expected, atol=1e-6)
+            assert isinstance(output, np.ndarray)
+        if not trained:
+            model.compile(keras.optimizers.SGD(1.0))
+            model.fit(batches[0], np.array([0, 1, 1]), verbose=0)
+        traced[:] = [1]
+    with pytest.raises(InputError, match="token_ids holds 99"):
+        model.predict_on_batch({"token_ids": np.full((1, 2), 99)})

@@ -83,19 +83,11 @@ def teacher_logits(
         texts: in its own tokens.
         on_batch: called with the number of texts done since the last call.
     """
-    import tensorflow as tf
-
-    signature = {tensor.name: tf.TensorSpec((None, None), "int32") for tensor in teacher.inputs}
-
-    @tf.function(input_signature=[signature], autograph=False)
-    def answer(features: Any) -> Any:
-        return stacked_logits(teacher(features, training=False))
-
     per_token = teacher.task in PER_TOKEN
     rows: list[Any] = [None] * len(texts)
     for indices in batch_indices(texts.lengths, batch_size, shuffle=False):
         features = texts.features(indices, teacher.config)
-        logits = answer({name: features[name] for name in signature}).numpy().astype("float32")
+        logits = np.asarray(stacked_logits(teacher.predict_on_batch(features)), "float32")
         for index, row, length in zip(indices, logits, texts.lengths[indices], strict=True):
             rows[index] = row[:length] if per_token else row[None]
         on_batch(len(indices))
