@@ -178,6 +178,7 @@ class CheckedModel(keras.Model):
         """As `keras.Model.compile`. `jit_compile=None` compiles on JAX alone: batches come in many lengths, and XLA
         would compile TensorFlow's graph anew for each."""
         jit_compile = jit_default() if jit_compile is None else jit_compile
+        self._answer = None  # as Keras makes its functions anew
         super().compile(optimizer, loss=loss, metrics=metrics, jit_compile=jit_compile, **kwargs)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
