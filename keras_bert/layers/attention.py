@@ -77,22 +77,18 @@ class SelfAttention(keras.layers.Layer):
         look, `[batch, queries, hidden_size]`; None for all of them.
         """
         config = self.config
-        size = config.attention_size // config.num_heads
-        length = looking = ops.shape(x)[1]
-        if queries is None:
-            queries = x
-        else:
-            looking = ops.shape(queries)[1]
+        queries = x if queries is None else queries
+        batch, size = ops.shape(x)[0], config.attention_size // config.num_heads
 
-        def heads(dense: Dense, rows: Any, count: Any, axes: tuple[int, ...] = (0, 2, 1, 3)) -> Any:
-            return ops.transpose(ops.reshape(dense(rows), (-1, count, config.num_heads, size)), axes)
+        def heads(dense: Dense, rows: Any, axes: tuple[int, ...] = (0, 2, 1, 3)) -> Any:
+            return ops.transpose(ops.reshape(dense(rows), (batch, -1, config.num_heads, size)), axes)
 
-        query = heads(self.query, queries, looking) * (1 / math.sqrt(size))
-        scores = ops.matmul(query, heads(self.key, x, length, (0, 2, 3, 1)))
+        query = heads(self.query, queries) * (1 / math.sqrt(size))
+        scores = ops.matmul(query, heads(self.key, x, (0, 2, 3, 1)))
         probabilities = ops.softmax(scores + attention_bias, axis=-1)
-        context = ops.matmul(self.dropout(probabilities, training=training), heads(self.value, x, length))
+        context = ops.matmul(self.dropout(probabilities, training=training), heads(self.value, x))
         context = ops.transpose(context, (0, 2, 1, 3))
-        context = ops.reshape(context, (-1, looking, config.attention_size))
+        context = ops.reshape(context, (batch, -1, config.attention_size))
         return self.out(context), probabilities
 
     def compute_output_shape(

@@ -22,8 +22,8 @@ def add_bias(x: Any, bias: Any) -> Any:
 def product(x: Any, kernel: Any) -> Any:
     """`[..., n]` by `[n, m]`, as `ops.matmul`.
 
-    Where sizes are unknown Keras takes TensorFlow's `tensordot`, which writes three times as many operations to find
-    the shapes, forward and backward: a third of the time that a model is traced in.
+    Where sizes are unknown Keras takes TensorFlow's `tensordot`, which finds the shapes in more operations: 26 where
+    these are 17, with their gradients 38 and 27, each of which takes its time when a model is traced.
     """
     if keras.backend.backend() != "tensorflow" or len(x.shape) < 3 or None not in x.shape:
         return ops.matmul(x, kernel)

@@ -17,6 +17,7 @@ import numpy as np
 from keras_bert.config import IGNORED_TARGET, EncoderConfig
 from keras_bert.data.batches import TokenizedTexts, TokenTargets, batch_indices
 from keras_bert.data.pipeline import generated_dataset
+from keras_bert.data.predict import output_batches
 from keras_bert.errors import KerasBertError
 from keras_bert.files import atomic_path
 from keras_bert.tokenizers import Tokenizer
@@ -82,12 +83,14 @@ def teacher_logits(
         teacher: a task model.
         texts: in its own tokens.
         on_batch: called with the number of texts done since the last call.
+
+    Raises:
+        KerasBertError: the teacher gives values that are not finite.
     """
     per_token = teacher.task in PER_TOKEN
     rows: list[Any] = [None] * len(texts)
-    for indices in batch_indices(texts.lengths, batch_size, shuffle=False):
-        features = texts.features(indices, teacher.config)
-        logits = np.asarray(stacked_logits(teacher.predict_on_batch(features)), "float32")
+    for indices, outputs in output_batches(teacher, texts, batch_size, lambda index: f"number {index + 1}"):
+        logits = np.asarray(stacked_logits(outputs.get("output", outputs)))
         for index, row, length in zip(indices, logits, texts.lengths[indices], strict=True):
             rows[index] = row[:length] if per_token else row[None]
         on_batch(len(indices))
