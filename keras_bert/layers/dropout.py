@@ -1,5 +1,5 @@
-"""Dropout whose random bits cost little: on TensorFlow a byte an element; inside a `dropout_seed` scope a hash, a pure
-function of one seed and nearly free under XLA on a CPU."""
+"""Dropout whose random bits cost little: on TensorFlow a byte an element; inside a `dropout_seed` scope they are a pure
+function of one seed, for XLA a hash, which is nearly free there on a CPU."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ class Dropout(keras.layers.Dropout):
 
     Keras draws a float from Philox or Threefry for every element, which costs a third of a small model's training step
     on a CPU. Inside the scope the bits come from a hash of each element's index, integer arithmetic that XLA fuses into
-    the operation beside it. Outside it, on TensorFlow, each element takes one byte of Philox's: see `drop_by_bytes`.
+    the operation beside it. Outside it, and where the scope is not for XLA, each element takes on TensorFlow one byte
+    of Philox's: see `drop_by_bytes`.
     """
 
     def call(self, inputs: Any, training: bool = False) -> Any:
@@ -31,9 +32,13 @@ class Dropout(keras.layers.Dropout):
             return inputs
         if scope is not None:
             return scope.drop(inputs, self.rate)
-        if keras.backend.backend() == "tensorflow" and self.noise_shape is None and self.rate < 255 / 256:
+        if self.noise_shape is None and _has_bytes(self.rate):
             return drop_by_bytes(inputs, self.rate, self.seed_generator.next())
         return super().call(inputs, training=training)
+
+
+def _has_bytes(rate: float) -> bool:
+    return keras.backend.backend() == "tensorflow" and rate < 255 / 256
 
 
 def drop_by_bytes(x: Any, rate: float, seed: Any) -> Any:
@@ -79,12 +84,15 @@ def _byte_mask(rate: float, dtype: str) -> Any:
 
 
 @contextlib.contextmanager
-def dropout_seed(seed: Any) -> Iterator[None]:
+def dropout_seed(seed: Any, *, fused: bool = True) -> Iterator[None]:
     """All `Dropout` inside draws from `seed`, an int32 tensor `[2]`: the same seed and calls, the same masks.
+
+    `fused` is for what XLA compiles. Without XLA every operation of the hash is a pass over the tensor, and TensorFlow
+    takes `drop_by_bytes`, other masks in a fraction of the time; other backends know the hash alone.
 
     What is computed twice (rematerialised layers) must enter a scope of its own each time to see the same masks.
     """
-    token = _SCOPE.set(_SeedScope(seed))
+    token = _SCOPE.set(_SeedScope(seed, fused))
     try:
         yield
     finally:
@@ -97,12 +105,15 @@ def derive_seed(seed: Any, number: int) -> Any:
 
 
 class _SeedScope:
-    def __init__(self, seed: Any) -> None:
-        self.seed, self.calls = seed, 0
+    def __init__(self, seed: Any, fused: bool) -> None:
+        self.seed, self.fused, self.calls = seed, fused, 0
 
     def drop(self, x: Any, rate: float) -> Any:
         self.calls += 1
-        first, second = derive_seed(self.seed, self.calls)[0], self.seed[1]
+        seed = derive_seed(self.seed, self.calls)
+        if not self.fused and _has_bytes(rate):
+            return drop_by_bytes(x, rate, seed)
+        first, second = seed[0], seed[1]
         index = ops.reshape(ops.arange(math.prod(x.shape), dtype="int32"), x.shape)
         bits = _mix(ops.bitwise_xor(_mix(ops.bitwise_xor(index * _signed(0x9E3779B1), first)), second))
         # bits is uniform over int32: a share `rate` of its values lies below the bound.

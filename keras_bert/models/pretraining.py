@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 from keras import ops
 
+from ..layers import dropout as seeds
 from ..layers.attention import attention_bias
-from ..layers.dropout import derive_seed, dropout_seed
 from .language import MaskedLanguageModel, PretrainingModel
+
+# In which a part of the network draws its dropout masks, by the part's number.
+Scope = Callable[[int], AbstractContextManager[None]]
 
 
 def pretraining_network(
@@ -72,16 +76,25 @@ class PretrainingNetwork(keras.Model):
         )
 
     def call(
-        self, features: Mapping[str, Any], training: bool | None = None, dropout_seed: Any = None
+        self,
+        features: Mapping[str, Any],
+        training: bool | None = None,
+        dropout_seed: Any = None,
+        fused_dropout: bool = True,
     ) -> dict[str, Any]:
-        """Logits by name. `dropout_seed` int32 `[2]` decides all dropout masks; None draws one."""
+        """Logits by name. `dropout_seed` int32 `[2]` decides all dropout masks; None draws one. `fused_dropout`: XLA
+        compiles the call, see `keras_bert.layers.dropout_seed`."""
         if not training:
             return self._outputs(features, None)
         if dropout_seed is None:
             dropout_seed = ops.cast(self.seeds.next(), "int32")
-        return self._outputs(features, dropout_seed)
 
-    def _outputs(self, features: Mapping[str, Any], seed: Any) -> dict[str, Any]:
+        def scope(part: int) -> AbstractContextManager[None]:
+            return seeds.dropout_seed(seeds.derive_seed(dropout_seed, part), fused=fused_dropout)
+
+        return self._outputs(features, scope)
+
+    def _outputs(self, features: Mapping[str, Any], scope: Scope | None) -> dict[str, Any]:
         encoder: Any = self.model.encoder
         schedule = self.config.block_schedule
         masked = features["masked_positions"]
@@ -89,7 +102,7 @@ class PretrainingNetwork(keras.Model):
         if self.model.sentence_head is not None:
             wanted = ops.concatenate([masked, features["sentence_positions"]], axis=1)
 
-        x = _with_seed(seed, 0, encoder.embeddings)(
+        x = _in_training(scope, 0, encoder.embeddings)(
             features["token_ids"],
             features.get("segment_ids") if self.config.uses_segments else None,
             features["position_ids"] if self.packed else None,
@@ -98,17 +111,17 @@ class PretrainingNetwork(keras.Model):
         bias = self._bias(keys, keys, encoder.embeddings.compute_dtype)
         whole = schedule if self.hidden else schedule[:-1]
         for number, index in enumerate(whole, start=1):
-            x = self._block(encoder.blocks[index], seed, number)(x, bias)
+            x = self._block(encoder.blocks[index], scope, number)(x, bias)
         states, x = x, ops.take_along_axis(x, ops.expand_dims(wanted, -1), axis=1)
         if not self.hidden:
             bias = self._bias(ops.take_along_axis(keys, wanted, axis=1), keys, encoder.embeddings.compute_dtype)
-            x = self._block(encoder.blocks[schedule[-1]], seed, len(schedule))(states, bias, x)
+            x = self._block(encoder.blocks[schedule[-1]], scope, len(schedule))(states, bias, x)
 
         count = masked.shape[1]
         outputs = {"mlm_logits": self.model.head(x[:, :count], encoder.embeddings.token_table)}
         if self.model.sentence_head is not None:
             pooled = encoder.pooler(x[:, count:])
-            outputs["sentence_logits"] = _with_seed(seed, len(schedule) + 1, self.model.sentence_head)(pooled)
+            outputs["sentence_logits"] = _in_training(scope, len(schedule) + 1, self.model.sentence_head)(pooled)
         if self.hidden:
             outputs["sequence_output"] = states
         return outputs
@@ -121,18 +134,18 @@ class PretrainingNetwork(keras.Model):
         queries = ops.expand_dims(ops.expand_dims(queries, 1), 3)
         return attention_bias(ops.logical_and(ops.equal(queries, keys), keys > 0), dtype)
 
-    def _block(self, block: Any, seed: Any, number: int) -> Any:
-        run = _with_seed(seed, number, block)
-        return keras.remat(run) if self.rematerialize and seed is not None else run
+    def _block(self, block: Any, scope: Scope | None, number: int) -> Any:
+        run = _in_training(scope, number, block)
+        return keras.remat(run) if self.rematerialize and scope is not None else run
 
 
-def _with_seed(seed: Any, number: int, layer: Any) -> Any:
-    """`layer` as a function in training with its own part of the seed, or at inference where there is none."""
+def _in_training(scope: Scope | None, part: int, layer: Any) -> Any:
+    """`layer` as a function in training with its own part of the seed, or at inference where there is no scope."""
 
     def run(*inputs: Any) -> Any:
-        if seed is None:
+        if scope is None:
             return layer(*inputs, training=False)
-        with dropout_seed(derive_seed(seed, number)):
+        with scope(part):
             return layer(*inputs, training=True)
 
     return run

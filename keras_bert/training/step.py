@@ -66,6 +66,7 @@ class PretrainingStep:
             "loss_scale": self.loss_scale,
             "good_steps": self.good_steps,
         }
+        self._compiles = jit_compile or distribution.is_tpu
         nested = jit_compile and not distribution.is_tpu
         self._single = distribution.num_replicas == 1 and not distribution.is_tpu
         compiled = _compiler(nested)
@@ -162,7 +163,8 @@ class PretrainingStep:
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         taught = self.objective.taught(batch)
         with tf.GradientTape() as tape:
-            outputs = self.network(self._inputs(batch), training=True, dropout_seed=self._dropout_seed(index))
+            seed = self._dropout_seed(index)
+            outputs = self.network(self._inputs(batch), training=True, dropout_seed=seed, fused_dropout=self._compiles)
             loss, sums = self.objective.losses(outputs, batch, totals, taught)
             loss = loss * scale
         gradients = tape.gradient(

@@ -11,16 +11,23 @@ from keras_bert.layers.dropout import derive_seed, drop_by_bytes
 pytestmark = pytest.mark.backend
 
 
-def dropped(seed: tuple[int, int], rate: float = 0.1, shape: tuple[int, ...] = (64, 128, 128), calls: int = 1) -> list:
+def dropped(
+    seed: tuple[int, int],
+    rate: float = 0.1,
+    shape: tuple[int, ...] = (64, 128, 128),
+    calls: int = 1,
+    fused: bool = True,
+) -> list[np.ndarray]:
     layer = Dropout(rate)
     ones = keras.ops.ones(shape)
-    with dropout_seed(keras.ops.convert_to_tensor(seed, dtype="int32")):
+    with dropout_seed(keras.ops.convert_to_tensor(seed, dtype="int32"), fused=fused):
         return [keras.ops.convert_to_numpy(layer(ones, training=True)) for _ in range(calls)]
 
 
-@pytest.mark.parametrize("rate", [0.1, 0.5])
-def test_rate_and_scale(rate):
-    (got,) = dropped((1, 2), rate)
+@pytest.mark.parametrize("fused", [True, False])
+@pytest.mark.parametrize("rate", [0.125, 0.5])
+def test_rate_and_scale(rate, fused):
+    (got,) = dropped((1, 2), rate, fused=fused)
     assert sorted(set(np.unique(got))) == pytest.approx([0, 1 / (1 - rate)])
     # One million elements: the rate's standard deviation is at most 0.0005.
     assert (got == 0).mean() == pytest.approx(rate, abs=0.002)
@@ -28,17 +35,26 @@ def test_rate_and_scale(rate):
     assert np.abs((got == 0).mean(axis=(0, 1)) - rate).max() < 0.03
 
 
-def test_elements_and_calls_and_seeds_are_independent():
-    first, second = (mask.ravel() == 0 for mask in dropped((1, 2), calls=2))
-    others = [dropped(seed)[0].ravel() == 0 for seed in ((1, 3), (2, 2))]
+@pytest.mark.parametrize("fused", [True, False])
+def test_elements_and_calls_and_seeds_are_independent(fused):
+    first, second = (mask.ravel() == 0 for mask in dropped((1, 2), 25 / 256, calls=2, fused=fused))
+    others = [dropped(seed, 25 / 256, fused=fused)[0].ravel() == 0 for seed in ((1, 3), (2, 2))]
     shifted = [np.roll(first, step) for step in (1, 2, 3, 4, 128, 128 * 128)]
     for other in (second, *others, *shifted):
-        # 0.01 of a million pairs in common; five standard deviations are 0.0005.
-        assert (first & other).mean() == pytest.approx(0.01, abs=0.0005)
+        # A hundredth of a million pairs in common; five standard deviations are 0.0005.
+        assert (first & other).mean() == pytest.approx((25 / 256) ** 2, abs=0.0005)
 
 
-def test_same_seed_same_masks():
-    np.testing.assert_array_equal(dropped((7, 8)), dropped((7, 8)))
+@pytest.mark.parametrize("fused", [True, False])
+def test_same_seed_same_masks(fused):
+    np.testing.assert_array_equal(dropped((7, 8), fused=fused), dropped((7, 8), fused=fused))
+
+
+@pytest.mark.tensorflow_only
+def test_without_xla_the_masks_of_a_seed_are_bytes_of_philox():
+    seed = keras.ops.convert_to_tensor((7, 8), dtype="int32")
+    expected = drop_by_bytes(keras.ops.ones((64, 128)), 0.1, derive_seed(seed, 1))
+    np.testing.assert_array_equal(dropped((7, 8), shape=(64, 128), fused=False)[0], expected)
 
 
 def test_derived_seeds_differ():

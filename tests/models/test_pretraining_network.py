@@ -76,11 +76,11 @@ def test_rematerialized_gradients_are_the_same_dropout_included(name):
     batch = {key: tf.constant(value) for key, value in wanted(features(model.config)).items()}
     weights = [variable.value for variable in model.trainable_variables]
 
-    def gradients_of(network, jit_compile=False):
+    def gradients_of(network, jit_compile=False, fused=True):
         @tf.function(jit_compile=jit_compile, autograph=False)
         def compute(batch, seed):
             with tf.GradientTape() as tape:
-                outputs = network(batch, training=True, dropout_seed=seed)
+                outputs = network(batch, training=True, dropout_seed=seed, fused_dropout=fused)
                 loss = sum(tf.reduce_sum(value**2) for value in outputs.values())
             found = tape.gradient(loss, weights, unconnected_gradients="zero")
             return {str(i): tf.convert_to_tensor(value) for i, value in enumerate(found)}
@@ -92,5 +92,8 @@ def test_rematerialized_gradients_are_the_same_dropout_included(name):
     expected = kept(seed)
     assert_same(gradients_of(again)(seed), expected, 1e-3)
     assert_same(gradients_of(again, jit_compile=True)(seed), expected, 1e-3)
+    bytes_ = gradients_of(pretraining_network(model), fused=False)(seed)
+    assert_same(gradients_of(again, fused=False)(seed), bytes_, 1e-3)
+    assert max(np.abs(bytes_[i] - expected[i]).max() for i in expected) > 0.1
     other = kept(tf.constant([5, 7]))
     assert max(np.abs(other[i] - expected[i]).max() for i in expected) > 0.1
