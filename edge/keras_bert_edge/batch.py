@@ -39,7 +39,7 @@ class BatchModel:
             runtime that does not look, as tflite-runtime 2.14, would read memory that is not the file's.
         """
         try:
-            self._file = _identity(path)
+            self._file = file_identity(path)
             is_model = _is_model_root(path, manifest.model_size, manifest.batch["root"])
         except OSError as error:
             raise EdgeError(f"{path} cannot be read: {error.strerror}") from error
@@ -68,7 +68,7 @@ class BatchModel:
     def _read_content(self, workers):
         try:
             require_memory(self._path, self._manifest.model_size, workers + 1)
-            if _identity(self._path) != self._file:
+            if file_identity(self._path) != self._file:
                 return False
             self._content = _read(self._path, self._manifest.model_size, self._manifest.batch["root"])
         except (EdgeError, OSError):
@@ -142,8 +142,16 @@ def _is_model_root(path, size, root):
     return version == SCHEMA_VERSION
 
 
-def _identity(path):
-    status = os.stat(path)
+def file_identity(path):
+    """What another file in its place would not share.
+
+    Raises:
+      EdgeError: there is none.
+    """
+    try:
+        status = os.stat(path)
+    except OSError as error:
+        raise EdgeError(f"{path} cannot be read: {error.strerror}") from error
     return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 

@@ -89,7 +89,7 @@ def _parser():
     find.add_argument("--top-k", type=int, default=5, metavar="N", help="texts to show (default 5)")
     find.add_argument("--json", action="store_true", help="one JSON array a query")
     find.add_argument("--threads", type=int, default=1, metavar="N", help="threads for one text (default 1)")
-    find.add_argument("--workers", type=int, default=1, metavar="N", help="texts embedded side by side (default 1)")
+    find.add_argument("--workers", type=int, metavar="N", help="texts embedded side by side (default: one a processor)")
     find.set_defaults(command=_search)
 
     info = commands.add_parser("info", help="what a file holds", description="Verifies a file and shows what it holds.")

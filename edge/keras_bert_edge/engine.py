@@ -1,18 +1,25 @@
 """Token ids in, output arrays out: the interpreter, run at a text's exact length or at the smallest that fits."""
 
 import math
+import os
 import queue
 import threading
 
 import numpy as np
 
-from .batch import BatchModel
+from .batch import BatchModel, file_identity
 from .errors import EdgeError
+from .memory import require_memory
 from .runtime import open_interpreter, unusable
 from .signature import INPUT_ROLES, read_signature
 
 # Tasks whose outputs have a row for every token; rows of padding are cut off.
 ROW_TASKS = ("token_classification", "question_answering", "masked_lm")
+
+# Where the caller names no number of workers: texts of a list that are worth a worker of their own, which packs the
+# weights once more, and the most workers. More than these wait for one memory.
+TEXTS_OF_A_WORKER = 64
+MOST_WORKERS = 8
 
 
 class Engine:
@@ -21,24 +28,27 @@ class Engine:
     Attributes:
       runtime: name of the distribution whose interpreter runs the model.
       threads: threads that one call may use.
-      workers: interpreters over the one file, whose pages they share; each has activations and packed weights of its
-        own.
+      workers: interpreters over the one file that are open. They share its pages; each has activations and packed
+        weights of its own.
       max_length: longest input in tokens.
       uses_segments: whether the model reads segment ids.
       output_widths: output name -> size of its last axis, as the file states it.
       batch_size: texts that `run_batch` takes; None where the file has no model for lists, or it cannot be opened.
     """
 
-    def __init__(self, path, manifest, threads=1, workers=1):
-        """Opens and allocates.
+    def __init__(self, path, manifest, threads=1, workers=None):
+        """Opens and allocates `workers` interpreters; None: one, to which `workers_for` adds.
 
         Raises:
           EdgeError: the runtime cannot run the model, answers otherwise than where the file was exported, or the model
             has not the signatures of its manifest.
         """
         self.threads = threads
-        self.workers = workers
+        self.workers = workers or 1
+        self._most_workers = workers or max(1, min(_processors() // threads, MOST_WORKERS))
         self._path = path
+        self._manifest = manifest
+        self._file = file_identity(path)
         fixed = [length for length in manifest.signatures.values() if length is not None]
         self.max_length = min([manifest.max_length, *([max(fixed)] if fixed else [])])
         self._known_answer = manifest.known_answer
@@ -47,7 +57,7 @@ class Engine:
         self.batch_size = None if self._batch is None else self._batch.size
         # Last in, first out: a lone caller always gets the interpreter that is ready for texts of the last length.
         self._free: queue.LifoQueue = queue.LifoQueue()
-        for _ in range(workers):
+        for _ in range(self.workers):
             self._free.put(self._open(manifest))
         if self._known_answer is not None:
             self._check(lambda *known: [self.run(*known)])
@@ -68,6 +78,36 @@ class Engine:
         self.uses_segments = "segment_ids" in first.inputs
         self.output_widths = first.output_widths
         return call
+
+    def workers_for(self, count):
+        """Workers among which a list of `count` texts is shared; the first long list opens those that are missing.
+
+        There are fewer where memory is short, where the file is no longer what was loaded, or where the system gives
+        no more: a list that one worker can answer is answered.
+        """
+        wanted = min(self._most_workers, count // TEXTS_OF_A_WORKER)
+        if wanted > self.workers:
+            with self._opening:
+                self._open_more(wanted)
+        return min(self.workers, count)
+
+    def _open_more(self, wanted):
+        copies = 1 if self._batch is None else 2
+        while self.workers < wanted:
+            try:
+                require_memory(self._path, self._manifest.model_size, copies)
+                self._require_same_file()
+                opened = self._open(self._manifest)
+                self._require_same_file()
+            except (EdgeError, MemoryError):
+                self._most_workers = self.workers
+                return
+            self._free.put(opened)
+            self.workers += 1
+
+    def _require_same_file(self):
+        if file_identity(self._path) != self._file:
+            raise EdgeError(f"{self._path} is no longer the file that was loaded")
 
     def _check(self, run):
         """EdgeError unless each of the outputs that `run` returns is what the exporter wrote down for one text."""
@@ -164,6 +204,11 @@ class Engine:
     def row(self, encoding):
         """(token ids, segment ids or None) of one `tokenizers.Encoding`."""
         return encoding.ids, encoding.type_ids if self.uses_segments else None
+
+
+def _processors():
+    """Processors that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class _Call:

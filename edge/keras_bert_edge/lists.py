@@ -44,7 +44,7 @@ def answer_list(items, alone, task, engine):
         for index, result in zip(indices, answers):
             results[index] = result
 
-    workers = min(engine.workers, len(items))
+    workers = engine.workers_for(len(items))
     chunk = LARGEST_CHUNK
     if workers > 1:
         chunk = max(1, min(CHUNK if together() is None else BATCHED_CHUNK, len(items) // workers))

@@ -56,7 +56,7 @@ class Model:
 
         Returns:
           The result type of the task (see `keras_bert_edge.tasks`), or a list of them in the order of the texts. A list
-          is answered from its shortest text to its longest, by as many workers as `load` was given, and several short
+          is answered from its shortest text to its longest, side by side by the workers of `load`, and several short
           texts at once where the file has a model for that.
 
         Raises:
@@ -97,14 +97,15 @@ def _read(path):
     return parse_manifest(members["config.json"], path), members, digest
 
 
-def load(path, *, threads=1, workers=1, task=None):
+def load(path, *, threads=1, workers=None, task=None):
     """Opens an exported `.tflite` file: its digest, metadata, tokenizer and model.
 
     Args:
       path: the file that `keras-bert export` wrote.
       threads: threads that one call may use, 1 or more.
       workers: interpreters that answer lists, and calls from several threads, side by side, 1 or more. Each needs
-        memory for activations and packed weights.
+        memory for activations and packed weights. None: one, and as many as there are processors from the first list
+        on that has at least 64 texts for each, up to 8 and where memory allows.
       task: the task that the caller expects; None for whatever the file holds.
 
     Returns:
@@ -114,7 +115,7 @@ def load(path, *, threads=1, workers=1, task=None):
       EdgeError: the file is missing, damaged, cut short, not exported by keras-bert, of a newer format or of another
         task, needs more memory than there is, or no installed runtime can run it.
     """
-    for name, value in (("threads", threads), ("workers", workers)):
+    for name, value in (("threads", threads), ("workers", 1 if workers is None else workers)):
         if not isinstance(value, int) or isinstance(value, bool) or not 1 <= value <= MAX_THREADS:
             raise EdgeError(f"{name} must be an integer from 1 to {MAX_THREADS}, not {value!r}")
     path = os.fspath(path)
@@ -128,7 +129,7 @@ def _load(path, threads, workers, task):
     manifest, members, digest = _read(path)
     if task is not None and task != manifest.task:
         raise EdgeError(f"{path} holds a model for {manifest.task}, and {task} was expected")
-    require_memory(path, manifest.model_size, workers)
+    require_memory(path, manifest.model_size, workers or 1)
     engine = Engine(path, manifest, threads, workers)
     truncate = manifest.task not in (
         "token_classification",

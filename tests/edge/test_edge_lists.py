@@ -84,7 +84,54 @@ def test_without_memory_for_it_texts_are_answered_one_by_one(monkeypatch):
     assert model.engine.batch_size is None
 
 
-@pytest.mark.parametrize(("count", "workers"), [(60, 1), (300, 1), (70, 2)])
+@pytest.fixture
+def processors():
+    """Lets this process use so many of its processors."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("the system does not bind a process to processors")
+    before = os.sched_getaffinity(0)
+
+    def use(count):
+        if len(before) < count:
+            pytest.skip(f"the machine has no {count} processors")
+        os.sched_setaffinity(0, sorted(before)[:count])
+
+    yield use
+    os.sched_setaffinity(0, before)
+
+
+@pytest.mark.parametrize("name", ["classification", "entities"])
+def test_a_long_list_is_shared_among_the_processors(processors, name):
+    """From 64 texts for each on, unless the caller said how many; a call may use `threads` of them. The answers are
+    those of one by one, and a second list opens nothing."""
+    path = FOLDER / f"{name}.tflite"
+    items = texts(130, False)
+    alone = keras_bert_edge.load(path, workers=1)
+    expected = [alone(item) for item in items]
+    for count, options, workers in ((2, {}, 2), (1, {}, 1), (2, {"threads": 2}, 1), (2, {"workers": 1}, 1)):
+        processors(count)
+        model = keras_bert_edge.load(path, **options)
+        assert model(items[:127]) == expected[:127]
+        assert model.engine.workers == 1
+        for _ in range(2):
+            assert model(items) == expected
+            assert model.engine.workers == workers
+        assert model(items[:2]) == expected[:2]
+
+
+def test_a_long_list_opens_no_more_where_memory_is_short(processors, monkeypatch):
+    processors(2)
+    model = keras_bert_edge.load(FOLDER / "classification.tflite")
+    items = texts(130, False)
+    expected = [model(item) for item in items]
+    monkeypatch.setattr(memory, "_available_in_machine", lambda: 1000)
+    assert model(items) == expected
+    monkeypatch.undo()
+    assert model(items) == expected
+    assert model.engine.workers == 1
+
+
+@pytest.mark.parametrize(("count", "workers"), [(60, 1), (300, 1), (70, 2), (300, None)])
 def test_a_file_that_was_replaced_is_not_mixed_with_the_one_that_was_loaded(tmp_path, count, workers):
     """The second and third lists are more than a worker takes at a time."""
     path = tmp_path / "model.tflite"
