@@ -14,6 +14,7 @@ import keras
 from keras import ops
 
 from ..errors import ConfigError
+from .product import product
 
 _LOW, _HIGH = -128, 127  # of int8
 # A range is its starting value times 1 + 20 * offset: an optimizer that moves weights by 5e-5 a step moves the range
@@ -130,10 +131,10 @@ class FakeQuantizer(keras.layers.Layer):
     def call(self, x: Any, kernel: Any, bias: Any) -> Any:
         """`x` times `kernel` `[in, out]` plus `bias`, as integers would give it."""
         if not self.spec.activations:
-            return ops.matmul(x, fake_quantize_weights(kernel, self.clip, self.spec.weight_bits)) + bias
+            return product(x, fake_quantize_weights(kernel, self.clip, self.spec.weight_bits)) + bias
         low, high = ops.unstack(self.bounds("input"))
         x = fake_quantize(x * self.input_scale, low, high)
         kernel = kernel / ops.expand_dims(self.input_scale, 1)
-        y = ops.matmul(x, fake_quantize_weights(kernel, self.clip, self.spec.weight_bits)) + bias
+        y = product(x, fake_quantize_weights(kernel, self.clip, self.spec.weight_bits)) + bias
         low, high = ops.unstack(self.bounds("output"))
         return fake_quantize(y / self.output_scale, low, high) * self.output_scale

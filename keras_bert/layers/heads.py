@@ -11,6 +11,7 @@ from ..config import EncoderConfig
 from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
+from .product import product
 from .transformer import activation
 
 
@@ -119,7 +120,7 @@ class MaskedLMHead(keras.layers.Layer):
 
     def call(self, x: Any, token_table: Any) -> Any:
         x = self.norm(self.activation(self.dense(x)))
-        return ops.matmul(x, ops.transpose(ops.cast(token_table, x.dtype))) + self.bias
+        return product(x, ops.transpose(ops.cast(token_table, x.dtype))) + self.bias
 
     def compute_output_shape(self, x_shape: tuple, token_table_shape: tuple | None = None) -> tuple:
         return (*x_shape[:-1], self.config.vocab_size)
