@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import re
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -165,10 +166,15 @@ def main() -> None:
     parser.add_argument("--texts", type=Path, metavar="FILE", help="a text a line")
     parser.add_argument("--json", type=Path, help="write the figures here")
     options = parser.parse_args()
+    compiler = options.compiler.resolve()
+    if shutil.which("java") is None:
+        raise SystemExit("error: there is no java here, which runs Kotlin's compiler and what it compiles")
+    for path in filter(None, (options.document, compiler, options.texts)):
+        if not path.is_file():
+            raise SystemExit(f"error: {path}: no such file")
     sets = {"characters": [f"a{chr(c)}b {chr(c)}" for c in range(sys.maxunicode + 1) if not 0xD800 <= c < 0xE000]}
     if options.texts:
         sets["texts"] = options.texts.read_text(encoding="utf-8").splitlines()
-    compiler = options.compiler.resolve()
     with tempfile.TemporaryDirectory() as folder:
         classes = compile_sources(sources := kotlin_sources(options.document), compiler, Path(folder))
         others = {name: differing(texts, classes, compiler) for name, texts in sets.items()}
