@@ -19,7 +19,7 @@ RUN_FILE = "run.json"
 METRICS_FILE = "metrics.jsonl"
 
 # What may differ when a run goes on: none of it changes which examples are seen, or what a step computes of them
-# but for dropout's masks, which are drawn for each micro-batch.
+# but for dropout's masks, which are drawn for each micro-batch, with XLA others than without.
 CHANGEABLE_SECTIONS = ("evaluation", "checkpoint", "logging", "distribution")
 CHANGEABLE_KEYS = (
     "data.folder",
