@@ -3,7 +3,7 @@
 - mix: one text after the other. Held against ONNX Runtime's dynamic int8 behind the same tokenizer, padded to 128
   tokens as is usual (the quickest of its documented builds, and of those with a fusion turned off), and against the
   same without padding.
-- list: `model(list_of_256)` against one by one, by one interpreter and by two.
+- list: `model(list_of_256)` against one by one, by one interpreter and as it comes, by one a processor.
 - overhead: token ids to outputs in the runner against the bare interpreter, at 20 tokens.
 - cold: from the first import to the first answer, in fresh processes.
 
