@@ -7,7 +7,6 @@ its own.
 """
 
 import io
-import os
 import shutil
 import struct
 
@@ -31,15 +30,14 @@ class BatchModel:
       size: texts of one run.
     """
 
-    def __init__(self, path, manifest, threads):
-        """Notes where the model is.
+    def __init__(self, path, manifest, threads, identity):
+        """Notes where the model is, in the file that `identity` is of.
 
         Raises:
           EdgeError: the file can no longer be read, or there is no model at the root that the manifest states. A
             runtime that does not look, as tflite-runtime 2.14, would read memory that is not the file's.
         """
         try:
-            self._file = file_identity(path)
             is_model = _is_model_root(path, manifest.model_size, manifest.batch["root"])
         except OSError as error:
             raise EdgeError(f"{path} cannot be read: {error.strerror}") from error
@@ -47,6 +45,7 @@ class BatchModel:
             raise EdgeError(f"config.json in {path}: batch names the root {manifest.batch['root']}, where no model is")
         self.size = manifest.batch["size"]
         self._path = path
+        self._identity = identity
         self._manifest = manifest
         self._threads = threads
         self._content = None
@@ -68,8 +67,7 @@ class BatchModel:
     def _read_content(self, workers):
         try:
             require_memory(self._path, self._manifest.model_size, workers + 1)
-            if file_identity(self._path) != self._file:
-                return False
+            self._identity.require_same()
             self._content = _read(self._path, self._manifest.model_size, self._manifest.batch["root"])
         except (EdgeError, OSError):
             return False
@@ -140,19 +138,6 @@ def _is_model_root(path, size, root):
         except (ValueError, struct.error):
             return False
     return version == SCHEMA_VERSION
-
-
-def file_identity(path):
-    """What another file in its place would not share.
-
-    Raises:
-      EdgeError: there is none.
-    """
-    try:
-        status = os.stat(path)
-    except OSError as error:
-        raise EdgeError(f"{path} cannot be read: {error.strerror}") from error
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _read(path, size, root):

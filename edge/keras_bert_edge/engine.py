@@ -7,8 +7,9 @@ import threading
 
 import numpy as np
 
-from .batch import BatchModel, file_identity
+from .batch import BatchModel
 from .errors import EdgeError
+from .identity import FileIdentity
 from .memory import require_memory
 from .runtime import open_interpreter, unusable
 from .signature import INPUT_ROLES, read_signature
@@ -48,11 +49,11 @@ class Engine:
         self._most_workers = workers or max(1, min(_processors() // threads, MOST_WORKERS))
         self._path = path
         self._manifest = manifest
-        self._file = file_identity(path)
+        self._identity = FileIdentity(path)
         fixed = [length for length in manifest.signatures.values() if length is not None]
         self.max_length = min([manifest.max_length, *([max(fixed)] if fixed else [])])
         self._known_answer = manifest.known_answer
-        self._batch = None if manifest.batch is None else BatchModel(path, manifest, threads)
+        self._batch = None if manifest.batch is None else BatchModel(path, manifest, threads, self._identity)
         self._opening = threading.Lock()
         self.batch_size = None if self._batch is None else self._batch.size
         # Last in, first out: a lone caller always gets the interpreter that is ready for texts of the last length.
@@ -96,18 +97,14 @@ class Engine:
         while self.workers < wanted:
             try:
                 require_memory(self._path, self._manifest.model_size, copies)
-                self._require_same_file()
+                self._identity.require_same()
                 opened = self._open(self._manifest)
-                self._require_same_file()
+                self._identity.require_same()
             except (EdgeError, MemoryError):
                 self._most_workers = self.workers
                 return
             self._free.put(opened)
             self.workers += 1
-
-    def _require_same_file(self):
-        if file_identity(self._path) != self._file:
-            raise EdgeError(f"{self._path} is no longer the file that was loaded")
 
     def _check(self, run):
         """EdgeError unless each of the outputs that `run` returns is what the exporter wrote down for one text."""
