@@ -42,7 +42,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Saves what tests of tiny models never earn back: TensorFlow's graph optimizer on each function, and collections
-    of garbage that look through all of TensorFlow's and Keras's own objects again, a tenth of the time of training."""
+    of garbage that look through all of TensorFlow's and Keras's own objects again (6 to 9% of tests that train)."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 100)
