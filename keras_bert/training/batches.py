@@ -87,7 +87,10 @@ def open_held_out(config: RunConfig, data: PretrainingData, distribution: Distri
     """
     if not config.data.evaluation:
         return None
-    held_out = PretrainingData(config.data.evaluation, config.examples, seed=config.training.seed)
+    examples = config.examples
+    if config.evaluation.mask_rate:
+        examples = dataclasses.replace(examples, mask_rate=config.evaluation.mask_rate, max_predictions=None)
+    held_out = PretrainingData(config.data.evaluation, examples, seed=config.training.seed)
     if held_out.manifest.tokenizer_sha256 != data.manifest.tokenizer_sha256:
         raise DataError(
             f"data.evaluation: the shards of {held_out.folder} were made with another tokenizer than those of "

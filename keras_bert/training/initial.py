@@ -6,17 +6,24 @@ import math
 import pathlib
 from typing import Any
 
+import numpy as np
+
 from ..checkpoints.names import HUGGINGFACE, encoder_slots, head_slots
 from ..config import PRESETS
+from ..data.pretraining import PretrainingData
 from ..errors import ConfigError
 from ..layers.embeddings import Sinusoids
 from ..models import Encoder, MaskedLanguageModel, PretrainingModel, get_family
+from .cooccurrence import cooccurrence_table
 from .run_config import PRECISIONS, ModelSettings, RunConfig
+from .strategies import Distribution
 from .teacher import check_student, student_of
 from .vocabulary import extend_vocabulary
 
 # Fields that may differ from those of a checkpoint that a run starts from: its weights fit all the same.
 _FREE_FIELDS = ("hidden_dropout", "attention_dropout", "classifier_dropout")
+# Tokens of the corpus that are counted for a token table, at most.
+COUNTED_TOKENS = 10_000_000
 
 
 def initial_model(
@@ -79,6 +86,24 @@ def initial_model(
     if length > model.config.max_positions:
         raise ConfigError(f"examples.sequence_length: expected at most {model.config.max_positions}, got {length}")
     return model
+
+
+def start_from_counts(encoder: Encoder, data: PretrainingData, distribution: Distribution) -> None:
+    """Set the token table to what stands beside each token in the text, each row as large as random values would be.
+
+    The chief counts: processors may differ in the last digits, and workers must start from the same table.
+
+    Raises:
+        DataError: a damaged shard.
+    """
+    table = encoder.embeddings.token_table
+    found = np.zeros(table.shape, np.float32)
+    if distribution.is_chief:
+        found = cooccurrence_table(data.first_documents(COUNTED_TOKENS), *table.shape)
+    found = distribution.sum_over_workers(found.view(np.int32)).view(np.float32)
+    size = np.sqrt(np.mean(np.square(found), axis=1, keepdims=True))
+    known = size > 0  # rows of tokens that were not met stay random
+    table.assign(np.where(known, encoder.config.initializer_range * found / np.where(known, size, 1), table.numpy()))
 
 
 def _start_from_sinusoids(encoder: Encoder) -> None:

@@ -15,7 +15,7 @@ from ..data.shards import MANIFEST, file_sha256
 from ..errors import ConfigError, TrainingError
 from ..models.pretraining import pretraining_network
 from .batches import HeldOut, lanes_of, open_held_out
-from .initial import initial_model
+from .initial import initial_model, start_from_counts
 from .objectives import Objective
 from .optimizers import OPTIMIZERS
 from .run_config import RunConfig
@@ -90,6 +90,8 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
             loss_scaling=training.precision == "float16",
             jit_compile=training.jit_compile,
         )
+    if config.model.tokens == "cooccurrence" and not saved:
+        start_from_counts(model.encoder, data, distribution)
     progress = restore_state(saved, model, step) if saved else Progress()
     if distribution.is_chief:
         folder.begin(config, fingerprint)

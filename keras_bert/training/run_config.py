@@ -17,6 +17,7 @@ from .strategies import STRATEGIES
 # Keras dtype policy of each precision. Weights, gradients, slots and losses are float32 in all of them.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 POSITIONS = ("random", "sinusoids")
+TOKENS = ("random", "cooccurrence")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,17 +32,21 @@ class ModelSettings:
         positions: what the position table of a preset starts from and is trained like any other: `random`, or
             `sinusoids` (Transformer paper, section 3.5: a step to the side is one linear map wherever it begins), as
             large as random values.
+        tokens: what the token table of a preset starts from: `random`, or `cooccurrence`, the leading directions of
+            which tokens stand beside each in the text (`cooccurrence_table`), as large as random values.
     """
 
     preset: str = ""
     init: str = ""
     positions: str = "random"
+    tokens: str = "random"
     encoder: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     def check(self) -> None:
         require(not self.preset or self.preset in PRESETS, "model.preset", f"one of {', '.join(PRESETS)}", self.preset)
         known_keys("[model.encoder]", self.encoder, [field.name for field in dataclasses.fields(EncoderConfig)])
         one_of("model.positions", self.positions, POSITIONS)
+        one_of("model.tokens", self.tokens, TOKENS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -131,15 +136,18 @@ class EvaluationSettings:
     Attributes:
         every: steps between two evaluations; the last step is always evaluated. batches: how many batches.
         batch_size: examples a batch; 0: as many as the replicas hold at once in training.
+        mask_rate: share of tokens to predict, so that runs that train at different ones compare; 0: as in training.
     """
 
     every: int = 1000
     batches: int = 20
     batch_size: int = 0
+    mask_rate: float = 0.0
 
     def check(self) -> None:
         positive(self, "evaluation", "every", "batches")
         require(self.batch_size >= 0, "evaluation.batch_size", "0 or more", self.batch_size)
+        require(0 <= self.mask_rate <= 0.9, "evaluation.mask_rate", "a number from 0 to 0.9", self.mask_rate)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -225,8 +233,10 @@ class RunConfig:
         from_layers = distillation.layers > 0
         require(bool(model.preset or model.init or from_layers), "model", "a preset, or init", "neither")
         require(not (model.init and from_layers), "model.init", "nothing beside distillation.layers", model.init)
-        starts = model.positions == "random" or not (model.init or from_layers)
-        require(starts, "model.positions", "random where a checkpoint brings them", model.positions)
+        if model.init or from_layers:
+            for key in ("positions", "tokens"):
+                start = getattr(model, key)
+                require(start == "random", f"model.{key}", "random where a checkpoint brings them", start)
         if distillation.wanted:
             objective = sections["examples"].objective
             require(objective == "mlm", "examples.objective", "mlm with a teacher", objective)

@@ -36,6 +36,7 @@ def config(data, optimizer="adamw", dropout=0.0, every=CHECKPOINT, **training):
     return {
         "model": {
             "preset": "bert_tiny_uncased",
+            "tokens": "cooccurrence",  # which one worker counts for all
             "encoder": {**sizes, "hidden_dropout": dropout, "attention_dropout": dropout},
         },
         "data": {"folder": str(data), "lanes": 4},

@@ -77,6 +77,7 @@ def test_defaults_are_filled_in_and_values_typed():
         ("training", {"seed": 2**32}, r"training.seed: expected a number from 0 to 2\^32 - 1, got 4294967296"),
         ("model", {"preset": ""}, "model: expected a preset, or init, got neither"),
         ("distribution", {"strategy": "many"}, "distribution.strategy: expected one of one_device, mirrored"),
+        ("evaluation", {"mask_rate": 1.0}, "evaluation.mask_rate: expected a number from 0 to 0.9, got 1.0"),
         ("checkpoint", {"keep": 0}, "checkpoint.keep: expected a number above 0, got 0"),
     ],
 )

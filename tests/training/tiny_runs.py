@@ -33,6 +33,6 @@ def make_config(shards, **changes):
     return RunConfig.from_dict(values)
 
 
-def start(config, work_dir):
-    """The run made ready on one device."""
-    return prepare(config, work_dir, make_distribution("one_device"))
+def start(config, work_dir, strategy="one_device"):
+    """The run made ready, by default on one device."""
+    return prepare(config, work_dir, make_distribution(strategy))

@@ -14,6 +14,7 @@ from ...errors import DataError
 from ...tokenizers import Tokenizer
 from ..pipeline import AHEAD, read_ahead
 from ..shards import Manifest, file_sha256, read_manifest
+from .errors import named_errors
 from .examples import Examples, full_sentences, sentence_keys
 from .packing import one_example_rows, packed_rows
 from .pairs import sentence_pairs
@@ -21,7 +22,7 @@ from .positions import Position, as_positions, next_positions
 from .randomness import make_key, random_order
 from .rows import make_rows
 from .settings import PretrainingSettings
-from .shard import ShardText, read_shard, shard_columns
+from .shard import ShardText, read_records, read_shard, shard_columns
 from .vocabulary import read_vocabulary
 
 # Tokens of the rows that are made at once: enough to make the cost of calling operations small.
@@ -119,6 +120,24 @@ class PretrainingData:
         # The worker's part is cut out here already.
         options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
         return dataset.with_options(options)
+
+    def first_documents(self, tokens: int) -> list[np.ndarray]:
+        """Token ids of whole documents from the first shards on, until there are `tokens` of them or no more.
+
+        Raises:
+            DataError: a damaged shard.
+        """
+        dtype = np.dtype(self.manifest.token_dtype).newbyteorder("<")
+        documents: list[np.ndarray] = []
+        for path, count, _ in zip(*shard_columns(self.folder, self.manifest.shards), strict=True):
+            with named_errors():
+                texts, _ = read_records(path, count)
+            for text in texts.numpy():
+                documents.append(np.frombuffer(text, dtype))
+                tokens -= len(documents[-1])
+                if tokens <= 0:
+                    return documents
+        return documents
 
     @staticmethod
     def next_positions(example_ids: Any) -> list[Position]:

@@ -55,7 +55,7 @@ def read_shard(
         tf.errors.InvalidArgumentError: the file is damaged; the message names it.
     """
     dtype = tf.as_dtype(token_dtype)
-    ids, lengths = _read_records(path, documents)
+    ids, lengths = read_records(path, documents)
     flat = tf.io.decode_raw(
         tf.strings.reduce_join(ids, separator=np.array(vocabulary.sep_id, dtype.as_numpy_dtype).tobytes()), dtype
     )
@@ -103,8 +103,11 @@ def read_shard(
     )
 
 
-def _read_records(path: tf.Tensor, documents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Token ids and sentence lengths of each document, as strings of bytes [D]."""
+def read_records(path: tf.Tensor, documents: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Token ids and sentence lengths of each document, as strings of bytes [D].
+
+    Args, raises: as for `read_shard`.
+    """
     # A record with a wrong checksum ends the file, and the count tells; the reader's own error does not name the file.
     records = tf.data.TFRecordDataset(path).ignore_errors()
     nothing = tf.data.Dataset.from_tensors(tf.constant(b""))

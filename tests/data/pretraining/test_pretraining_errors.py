@@ -44,7 +44,8 @@ def test_a_shard_cut_short(folder: pathlib.Path) -> None:
 
 
 def test_a_flipped_bit_and_a_file_that_shrinks_while_it_is_read(folder: pathlib.Path) -> None:
-    batches = data(folder).dataset(32, lanes=4)
+    data_before = data(folder)
+    batches = data_before.dataset(32, lanes=4)
     content = shard(folder).read_bytes()
     flipped = bytearray(content)
     flipped[len(content) // 2] ^= 4
@@ -55,6 +56,8 @@ def test_a_flipped_bit_and_a_file_that_shrinks_while_it_is_read(folder: pathlib.
         ):
             with named_errors():
                 next(batches.as_numpy_iterator())
+        with pytest.raises(DataError, match=r"^shard .*shard-00002-of-00004.tfrecord expected 50 documents, found \d+"):
+            data_before.first_documents(10**9)
 
 
 def test_a_shard_of_another_manifest(folder: pathlib.Path) -> None:
