@@ -40,7 +40,7 @@ from .compression.picture import draw, figure_class
 from .compression.plans import plans_for
 from .compression.search import search
 from .compression.target import MEASURES, check_measures, meets, nearest, parse_target
-from .compression.training import EPOCHS, add_copies_option, evaluate
+from .compression.training import EPOCHS, add_text_options, evaluate
 from .compression.work import Work
 from .evaluate import saved_adapter
 from .report import print_table, write_report
@@ -66,7 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--adversarial", type=shared.share(), metavar="SIZE", help="as of finetune; default: that for the model's task"
     )
-    add_copies_option(parser)
+    add_text_options(parser)
     parser.add_argument("--max-length", type=shared.positive(int), help="longest input in tokens; default: the task's")
     parser.add_argument("--all", action="store_true", help="run every plan, also such as cannot meet the target")
     parser.add_argument("--seed", type=int, default=0)

@@ -75,6 +75,7 @@ def run(options: argparse.Namespace) -> int:
         losses,
         options,
         teacher=opened.model,
+        unlabelled=opened.unlabelled,
         logits_file=options.teacher_logits,
     )
     values = {

@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 
-from keras_bert.data.text_file import open_text
 from keras_bert.errors import DataError
 
 from . import options as shared
 from .evaluate import saved_adapter
 from .tasks import ADAPTERS, TaskAdapter
-from .tasks.base import show_problems
+from .texts import check_pairs, read_texts
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,47 +40,16 @@ def run(options: argparse.Namespace) -> int:
     path = shared.checkpoint_path(options.model)
     task = saved_adapter(path, options)
     texts, pairs = _inputs(options, task)
-    _check_pairs(task, pairs)
+    check_pairs(task, pairs, "pass --pair, or part them by a tab")
     for answer in task.answer(task.open_trained(path), texts, pairs, options):
         print(json.dumps(answer.record, ensure_ascii=False) if options.json else answer.line)
     return 0
 
 
-def _check_pairs(task: TaskAdapter, pairs: list[str] | None) -> None:
-    if pairs is None and task.reads_pairs == "must":
-        raise DataError(f"{task.name} takes a question and its context: pass --pair, or part them by a tab")
-    if pairs is not None and task.reads_pairs == "never":
-        raise DataError(f"{task.name} takes one text, not a pair")
-
-
 def _inputs(options: argparse.Namespace, task: TaskAdapter) -> tuple[list[str], list[str] | None]:
     """Texts and their pairs."""
-    if options.text:
-        if options.pair is not None and len(options.text) != 1:
-            raise DataError(f"--pair goes with one text, got {len(options.text)}")
-        return options.text, None if options.pair is None else [options.pair]
-    name = options.input or "standard input"
-    lines = list(enumerate(_lines(options.input), start=1))
-    blank = [f"{name}, line {number}: nothing but blanks; left out" for number, line in lines if not line.strip()]
-    show_problems(name, blank)
-    parts = task.reads_pairs != "never"
-    rows = [(number, line.split("\t") if parts else [line]) for number, line in lines if line.strip()]
-    if not rows:
-        raise DataError(f"{name} holds no text")
-    width = len(rows[0][1])
-    for number, row in rows:
-        if len(row) != width or width > 2:
-            expected = {1: "one text", 2: "two texts parted by a tab"}.get(width, "one text, or two parted by a tab")
-            raise DataError(f"{name}, line {number}: expected {expected}, as in all lines, got {len(row)}")
-    return [row[0] for _, row in rows], [row[1] for _, row in rows] if width == 2 else None
-
-
-def _lines(path: str | None) -> list[str]:
-    """Lines without their ends; nothing else parts a text."""
-    if path:
-        with open_text(path) as file:
-            return [line.rstrip("\r\n") for line in file]
-    try:
-        return [line.rstrip("\r\n") for line in sys.stdin]
-    except (OSError, UnicodeDecodeError) as error:
-        raise DataError(f"standard input cannot be read: {error}") from error
+    if not options.text:
+        return read_texts(options.input, task)
+    if options.pair is not None and len(options.text) != 1:
+        raise DataError(f"--pair goes with one text, got {len(options.text)}")
+    return options.text, None if options.pair is None else [options.pair]

@@ -109,6 +109,7 @@ def _check(options: argparse.Namespace) -> None:
         "--allocation is of feed-forward units: expected --feedforward with it",
     )
     require(options.epochs == 0 or options.train, "training needs --train; without it pass --epochs 0")
+    require(options.epochs > 0 or not options.unlabelled, "--unlabelled is for training: expected --epochs above 0")
     losses_from(options)
     if options.sparsity is not None:
         masks.check_sparsity(options.sparsity, options.pattern)
@@ -227,6 +228,7 @@ def _trained(
         losses,
         options,
         teacher=teacher if losses.learn_from_teacher else None,
+        unlabelled=opened.unlabelled,
         logits_file=options.teacher_logits,
         optimizer=optimizer,
         callbacks=callbacks if options.sparsity is not None else None,

@@ -162,6 +162,7 @@ def _train(opened: Job, calibration: Calibration, path: pathlib.Path, options: a
         losses,
         options,
         teacher=opened.model if losses.learn_from_teacher else None,
+        unlabelled=opened.unlabelled,
         logits_file=options.teacher_logits,
     )
     return dataclasses.asdict(trained)

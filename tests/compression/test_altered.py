@@ -10,7 +10,7 @@ from keras_bert_tools.compression.altered import (
     altered_copies,
     in_ids,
     joined,
-    repeated_targets,
+    joined_targets,
     with_copies,
 )
 
@@ -123,6 +123,7 @@ def test_joined_texts_and_their_targets(tokenizer):
     first, second = (both.features(np.array([i]), config)["token_ids"] for i in (2, 7))
     np.testing.assert_array_equal(first, texts.features(np.array([2]), config)["token_ids"])
     np.testing.assert_array_equal(second[first > 0], first[first > 0] + 1)
-    np.testing.assert_array_equal(repeated_targets([1, 2], 2), [1, 2, 1, 2])
-    assert repeated_targets({"start": np.array([3])}, 3)["start"].tolist() == [3, 3, 3]
-    assert repeated_targets(TokenTargets(np.array([4, 5])), 2).values.tolist() == [4, 5, 4, 5]
+    np.testing.assert_array_equal(joined_targets([[1, 2], [3]]), [1, 2, 3])
+    assert joined_targets([{"start": np.array([3])}, {"start": np.array([4, 5])}])["start"].tolist() == [3, 4, 5]
+    parts = [TokenTargets(np.array([4, 5])), TokenTargets(np.array([6]))]
+    assert joined_targets(parts).values.tolist() == [4, 5, 6]

@@ -50,7 +50,11 @@ def test_teachers_that_teach_something_else(other, message, classifier, sentimen
         (("prune", "--layers", 2, "--corpus", "a.txt", "TRAIN"), "--corpus goes with --vocabulary"),
         (("distill", "--layers", 9, "TRAIN"), "1 to 3"),
         (("distill", "--layers", 2, "--soft", 0, "--hard", 0, "TRAIN"), "weights of the losses"),
-        (("distill", "--layers", 2, "--soft", 0, "--copies", 2, "TRAIN"), "--copies are for the teacher to label"),
+        (("distill", "--layers", 2, "--soft", 0, "--copies", 2, "TRAIN"), "--copies: texts for the teacher to label"),
+        (("distill", "--layers", 2, "--soft", 0, "--unlabelled", "TEXTS", "TRAIN"), "--unlabelled: texts for the"),
+        (("distill", "--layers", 2, "--unlabelled", "PAIRS", "TRAIN"), "holds pairs of texts: expected single texts"),
+        (("distill", "--layers", 2, "--unlabelled", "no.txt", "TRAIN"), "no.txt"),
+        (("prune", "--layers", 2, "--epochs", 0, "--unlabelled", "TEXTS", "TRAIN"), "expected --epochs above 0"),
         (("distill", "--layers", 2, "--hidden", -1, "TRAIN"), "--hidden: expected a weight of 0 or more, got -1.0"),
         (("prune", "--layers", 2, "--soft", -1, "TRAIN"), "--soft: expected a weight of 0 or more, got -1.0"),
         (("distill", "--student", "LARGE", "TRAIN"), "more than the teacher's"),
@@ -72,7 +76,10 @@ def test_refused(options, message, classifier, sentiment, tmp_path, capsys):
             config = config.replace(intermediate_size=8, vocab_size=tokenizer.vocab_size)
         kb.Encoder(config).save_pretrained(tmp_path / "student", tokenizer=tokenizer)
     job, *rest = options
+    (tmp_path / "texts.txt").write_text("one\ntwo\n")
+    (tmp_path / "pairs.txt").write_text("one\ttwo\n")
     places = {"TRAIN": ("--train", sentiment), **dict.fromkeys(students, (tmp_path / "student",))}
+    places |= {"TEXTS": (tmp_path / "texts.txt",), "PAIRS": (tmp_path / "pairs.txt",)}
     arguments = [argument for value in rest for argument in places.get(value, (value,))]
     assert run(job, classifier, *arguments, "-o", tmp_path / "out") == 2
     assert message in capsys.readouterr().err

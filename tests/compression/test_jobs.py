@@ -81,6 +81,24 @@ def test_copies(classifier, sentiment, tmp_path):
     assert report["scores"]["after"]["accuracy"] > 0.9
 
 
+def test_texts_without_labels(classifier, sentiment, tmp_path):
+    """Four labels, and sixty texts that the teacher alone knows to tell apart; the labels weigh the more."""
+    lines = sentiment.read_text().splitlines()
+    texts = read_labelled_texts(sentiment).texts
+    (tmp_path / "few.tsv").write_text("\n".join(lines[:5]) + "\n")
+    (tmp_path / "texts.txt").write_text("\n".join(texts) + "\n")
+    logits = tmp_path / "logits.npz"
+    command = ("distill", classifier, "--layers", 2, "--train", tmp_path / "few.tsv", "--dev", sentiment, "--hard", 3)
+    command += ("--unlabelled", tmp_path / "texts.txt", "--teacher-logits", logits, "--copies", 1)
+    assert run(*command, *FAST, "-o", tmp_path / "out") == 0
+    with np.load(logits) as stored:
+        values = stored["values"]
+    assert values.shape == ((4 + 60) * (1 + 3), 2)
+    expected = predict_logits(kb.SequenceClassifier.from_pretrained(classifier), texts)
+    np.testing.assert_allclose(values[4:64], expected, atol=1e-5)
+    assert accuracy(tmp_path / "out", sentiment) > 0.9
+
+
 @pytest.mark.parametrize("job", ["distill", "prune"])
 def test_a_pruned_model_learns_from_the_one_it_began_with(job, classifier, sentiment, tmp_path):
     """Which reads its own tokens, not those that words fell into when the vocabulary was cut."""
@@ -116,7 +134,10 @@ def test_tokens_of_a_student_in_another_order(classifier, tmp_path):
 def test_other_tasks(other_task, tmp_path):
     model, data = other_task
     common = ("--train", data, "--dev", data, "--epochs", 1, "--max-length", 40, "--batch-size", 8)
-    assert run("distill", model, "--layers", "0,2", *common, "--copies", 2, "-o", tmp_path / "student") == 0
+    more, answers = tmp_path / "more.txt", data.suffix == ".json"
+    more.write_text("who was it ?\tshe was alice\nwhere ?\tin paris\n" if answers else "alice was here\nin paris\n")
+    command = ("distill", model, "--layers", "0,2", *common, "--copies", 2, "--unlabelled", more)
+    assert run(*command, "-o", tmp_path / "student") == 0
     command = ("prune", model, "--heads", 2, "--feedforward", 16, "--vocabulary", "corpus", *common)
     assert run(*command, "-o", tmp_path / "pruned") == 0
     report = json.loads((tmp_path / "pruned" / "report.json").read_text())

@@ -53,13 +53,13 @@ def in_ids(texts: TokenizedTexts, ids: np.ndarray | None) -> TokenizedTexts:
     return texts if ids is None else dataclasses.replace(texts, token_ids=ids[texts.token_ids].astype("int32"))
 
 
-def repeated_targets(targets: Any, times: int) -> Any:
-    """Targets of `times` as many texts: an array, arrays by output name, or `TokenTargets`."""
-    if isinstance(targets, TokenTargets):
-        return TokenTargets(np.tile(targets.values, times))
-    if isinstance(targets, Mapping):
-        return {name: repeated_targets(values, times) for name, values in targets.items()}
-    return np.concatenate([np.asarray(targets)] * times)
+def joined_targets(parts: Sequence[Any]) -> Any:
+    """The targets of all parts, one part after the other: arrays, arrays by output name, or `TokenTargets`."""
+    if isinstance(parts[0], TokenTargets):
+        return TokenTargets(np.concatenate([part.values for part in parts]))
+    if isinstance(parts[0], Mapping):
+        return {name: joined_targets([part[name] for part in parts]) for name in parts[0]}
+    return np.concatenate([np.asarray(part) for part in parts])
 
 
 def _altered(texts: TokenizedTexts, vocabulary: Vocabulary, generator: np.random.Generator) -> TokenizedTexts:

@@ -16,6 +16,7 @@ from ..evaluate import follow_model, saved_adapter
 from ..quiet import quiet_imports
 from ..report import print_table, write_report
 from ..tasks import TaskAdapter, add_reading_options
+from ..texts import check_pairs, read_texts
 from .card import write_card
 from .training import evaluate
 
@@ -24,13 +25,14 @@ TASKS = ("sequence_classification", "token_classification", "question_answering"
 
 @dataclasses.dataclass(frozen=True)
 class Job:
-    """A trained model with its task and data; `train` and `dev` are None where no file was given."""
+    """A trained model with its task and data; data are None where no file was given."""
 
     task: TaskAdapter
     model: Any
     train: Any
     dev: Any
     test: Any
+    unlabelled: Any
 
 
 def add_data_options(parser: argparse.ArgumentParser, *, required: bool, output: str = "directory to write") -> None:
@@ -69,7 +71,23 @@ def open_job(path: str, options: argparse.Namespace) -> Job:
     for data in (train, dev, test):
         if data is not None:
             task.check(data, getattr(model, "labels", ()), options)
-    return Job(task, model, train, dev, test)
+    return Job(task, model, train, dev, test, _unlabelled(task, model, train, options))
+
+
+def _unlabelled(task: TaskAdapter, model: Any, train: Any, options: argparse.Namespace) -> Any:
+    """The texts of --unlabelled, as `TaskAdapter.unlabelled` has them."""
+    path = options.unlabelled
+    if not path:
+        return None
+    require(train is not None, "--unlabelled is read beside --train: expected both")
+    texts, pairs = read_texts(path, task)
+    check_pairs(task, pairs, f"part them by a tab in {path}")
+    found = task.unlabelled(path, model, texts, pairs)
+    if getattr(train, "pairs", None) is None and pairs is not None and task.reads_pairs == "may":
+        raise DataError(f"{path} holds pairs of texts: expected single texts, as in {train.path}")
+    if getattr(train, "pairs", None) is not None and pairs is None:
+        raise DataError(f"{path} holds single texts: expected two parted by a tab, as {train.path} has two")
+    return found
 
 
 def open_teacher(opened: Job, path: str, options: argparse.Namespace) -> Any:

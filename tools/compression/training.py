@@ -22,7 +22,7 @@ from .. import options as shared
 from ..progress import FitProgress, progress_bar
 from ..tasks import Evaluation, TaskAdapter
 from ..tasks.base import FEW_TEXTS, Schedule
-from .altered import altered_copies, in_ids, joined, repeated_targets, with_copies
+from .altered import altered_copies, in_ids, joined, joined_targets, with_copies
 from .distiller import DistillationLosses, Distiller
 from .masks import KeepZeros
 from .soft_labels import PER_TOKEN, SoftLabels, cached_logits, distillation_dataset, ids_in, teacher_logits
@@ -97,12 +97,18 @@ def add_loss_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--relations", type=float, default=0.0, help="relations of queries, keys and values (default 0)")
     group.add_argument("--relation-layer", type=int, metavar="N", help="of the teacher, from 0; default: its last")
     group.add_argument("--relation-heads", type=shared.positive(int), metavar="N", help="default: the teacher's heads")
-    add_copies_option(group)
+    add_text_options(group)
     group.add_argument("--teacher-logits", metavar="FILE", help="keep its logits in FILE, or take them from there")
 
 
-def add_copies_option(group: Any) -> None:
-    """`--copies`, on a parser or on a group of one."""
+def add_text_options(group: Any) -> None:
+    """`--unlabelled` and `--copies`, more texts for the teacher to label, on a parser or on a group of one."""
+    group.add_argument(
+        "--unlabelled",
+        metavar="FILE",
+        help="texts of the task without labels, one a line (a tab parts pairs), which the teacher labels; each epoch"
+        " goes through them too",
+    )
     group.add_argument(
         "--copies",
         type=shared.not_negative(int),
@@ -121,16 +127,18 @@ def losses_from(options: argparse.Namespace) -> DistillationLosses:
     """The losses of the command line.
 
     Raises:
-        KerasBertError: a part has a weight below 0, which would train away from the teacher; copies without a teacher.
+        KerasBertError: a part has a weight below 0, which would train away from the teacher; or more texts are to be
+            labelled by a teacher that nothing is learned from.
     """
     losses = DistillationLosses(**{f.name: getattr(options, f.name) for f in dataclasses.fields(DistillationLosses)})
     for name, weight in losses.weights.items():
         if not 0 <= weight < math.inf:
             raise KerasBertError(f"--{name}: expected a weight of 0 or more, got {weight}")
-    if options.copies and not losses.learn_from_teacher:
-        raise KerasBertError(
-            "--copies are for the teacher to label, and nothing is learned from it: expected --soft above 0"
-        )
+    for name in ("copies", "unlabelled"):
+        if getattr(options, name) and not losses.learn_from_teacher:
+            raise KerasBertError(
+                f"--{name}: texts for the teacher to label, but nothing is learned from it: expected --soft above 0"
+            )
     return losses
 
 
@@ -145,6 +153,7 @@ def train(
     options: argparse.Namespace,
     *,
     teacher: Any = None,
+    unlabelled: Any = None,
     logits_file: str | None = None,
     optimizer: Callable[..., keras.optimizers.Optimizer] = kb.adamw,
     callbacks: Callable[[int, int], tuple[Sequence[keras.callbacks.Callback], int]] | None = None,
@@ -155,6 +164,7 @@ def train(
         options: of the command line, for the task's own.
         teacher: None learns from the labels alone. Of a text that has one answer it reads its own tokens, of others
             the student's, all of which are among its own.
+        unlabelled: data like `train_data` whose labels mean nothing; from them only the teacher's are learned.
         logits_file: where the teacher's logits are kept between runs.
         optimizer: called like `keras_bert.adamw`.
         callbacks: (steps an epoch, steps in all) -> callbacks that run before the model is scored, and the first epoch,
@@ -167,10 +177,12 @@ def train(
     readers = [student] if teacher is None else [student, teacher]
     positions = min(model.config.max_positions for model in readers)
     max_length = min(settings.max_length or task.max_length, positions)
-    examples = task.training_examples(student, train_data, max_length, options)
+    sources = [train_data, *([] if unlabelled is None else [unlabelled])]
+    examples = [task.training_examples(student, data, max_length, options) for data in sources]
     schedule = task.schedule(train_data, len(getattr(student, "labels", ())))
     soft = teacher_ids = weights = in_epoch = None
-    texts, targets, count = examples.texts, examples.targets, 0
+    texts, targets = joined([part.texts for part in examples]), joined_targets([part.targets for part in examples])
+    labelled, count = len(examples[0].texts), 0
     if teacher is None:
         losses = dataclasses.replace(losses, soft=0.0, hard=1.0, hidden=0.0, attention=0.0, relations=0.0)
     else:
@@ -181,12 +193,14 @@ def train(
         if losses.soft:
             asked = [in_ids(part, teacher_ids) for part in (texts, *copies)]
             if teacher_ids is not None and task.name not in PER_TOKEN:
-                asked[0] = task.training_examples(teacher, train_data, max_length, options).texts
+                read = [task.training_examples(teacher, data, max_length, options).texts for data in sources]
+                asked[0] = joined(read)
             soft = _soft_labels(teacher, joined(asked), logits_file)
-        if copies:
-            weights = np.repeat(np.array([1.0, 0.0], "float32"), [len(texts), len(texts) * len(copies)])
+        if len(texts) > labelled or copies:
+            all_texts = len(texts) * (1 + len(copies))
+            weights = np.repeat(np.array([1.0, 0.0], "float32"), [labelled, all_texts - labelled])
             in_epoch = functools.partial(with_copies, len(texts), count)
-            texts, targets = joined([texts, *copies]), repeated_targets(targets, 1 + len(copies))
+            texts, targets = joined([texts, *copies]), joined_targets([targets] * (1 + len(copies)))
     dataset = distillation_dataset(
         texts,
         targets,
@@ -228,7 +242,7 @@ def train(
         )
     return Trained(
         best.epoch, best.scores, history.history, time.time() - started, learning_rate, distiller.adversarial,
-        count, examples.notes,
+        count, [note for part in examples for note in part.notes],
     )  # fmt: skip
 
 

@@ -40,7 +40,7 @@ class Work:
         self._first: tuple[pathlib.Path, float] | None = None
         self._done: dict[pathlib.Path, float | KerasBertError] = {}
         self._finished = Finished(output)
-        self._data = [pathlib.Path(path) for path in (options.train, options.dev) if path]
+        self._data = [pathlib.Path(path) for path in (options.train, options.dev, options.unlabelled) if path]
 
     def row(self, plan: Plan) -> dict[str, Any]:
         """Carry a plan out and measure its file: on dev, and under `test` its scores there.
@@ -122,7 +122,7 @@ class Work:
         found = ["--train", options.train, *(["--dev", options.dev] if options.dev else [])]
         found += ["--epochs", options.epochs or EPOCHS[job], "--seed", options.seed]
         found += ["--batch-size", options.batch_size]
-        for name in ("learning_rate", "adversarial", "copies", "max_length"):
+        for name in ("learning_rate", "adversarial", "copies", "unlabelled", "max_length"):
             if (value := getattr(options, name)) is not None:
                 found += [f"--{name.replace('_', '-')}", value]
         return [*(str(value) for value in found), *self._reading()]

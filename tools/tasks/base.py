@@ -187,6 +187,14 @@ class TaskAdapter(abc.ABC):
     ) -> TrainingExamples:
         """Model inputs and targets."""
 
+    def unlabelled(self, path: str, model: Any, texts: Sequence[str], pairs: Sequence[str] | None) -> Any:
+        """Texts of the file `path` as data like those of `read`; the labels are any, and not to be learned.
+
+        Raises:
+            KerasBertError: a task whose texts say nothing without labels.
+        """
+        raise KerasBertError(f"{self.name} learns from labelled texts alone")
+
     @abc.abstractmethod
     def predict(
         self, model: Any, data: Any, *, batch_size: int, max_length: int | None, on_item: Callable[[int], None]

@@ -9,6 +9,7 @@ from typing import Any
 from keras_bert import metrics
 from keras_bert.data import Questions, read_questions
 from keras_bert.data.questions import asked_contexts, question_examples
+from keras_bert.data.squad import Question
 from keras_bert.errors import DataError
 from keras_bert.prediction import QuestionAnsweringResult, answer_questions
 
@@ -77,6 +78,11 @@ class QuestionAnswering(TaskAdapter):
             more = ", ..." if len(examples.left_out) > MOST_SHOWN else ""
             notes.append(f"{len(examples.left_out)} are left out, no place of an answer is known: {names}{more}")
         return TrainingExamples(examples.texts, examples.targets, notes)
+
+    def unlabelled(self, path: str, model: Any, texts: Sequence[str], pairs: Sequence[str] | None) -> Questions:
+        asked = zip(texts, pairs or [], strict=True)
+        lines = enumerate(asked, start=1)
+        return Questions(path, [Question(str(line), *texts, (), line) for line, texts in lines], [])
 
     def predict(
         self, model: Any, data: Questions, *, batch_size: int, max_length: int | None, on_item: Callable[[int], None]

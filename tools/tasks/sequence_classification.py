@@ -169,6 +169,11 @@ class SequenceClassification(TaskAdapter):
             notes.append(f"{texts.truncated} of {len(train)} training texts were cut to {max_length} tokens")
         return TrainingExamples(texts, train.targets(model.labels, model.problem_type), notes)
 
+    def unlabelled(self, path: str, model: Any, texts: Sequence[str], pairs: Sequence[str] | None) -> LabelledTexts:
+        label = "0" if model.problem_type == "regression" else model.labels[0]
+        lines = list(range(1, len(texts) + 1))
+        return LabelledTexts(path, list(texts), None if pairs is None else list(pairs), [label] * len(texts), lines)
+
     def compile_arguments(self, model: Any, examples: TrainingExamples, options: argparse.Namespace) -> dict[str, Any]:
         if model.problem_type != "single_label_classification":
             refuse_class_options(model.problem_type, options)

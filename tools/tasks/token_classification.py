@@ -10,7 +10,7 @@ import numpy as np
 
 from keras_bert import metrics
 from keras_bert.data import TaggedSentences, read_tagged_sentences
-from keras_bert.data.conll import SCHEMES
+from keras_bert.data.conll import SCHEMES, TaggedSentence
 from keras_bert.data.tokens import first_tokens, joined, token_examples, words_of_sentences
 from keras_bert.errors import DataError
 from keras_bert.prediction import find_entities, tag_words
@@ -79,6 +79,11 @@ class TokenClassification(TaskAdapter):
         if examples.unread_words:
             notes.append(f"{examples.unread_words} training words are left out: the tokenizer gives them no token")
         return TrainingExamples(examples.texts, examples.targets, notes)
+
+    def unlabelled(self, path: str, model: Any, texts: Sequence[str], pairs: Sequence[str] | None) -> TaggedSentences:
+        words = [tuple(text.split()) for text in texts]
+        tagged = [TaggedSentence(row, (model.labels[0],) * len(row), line) for line, row in enumerate(words, start=1)]
+        return TaggedSentences(path, tagged, "plain", [])
 
     def compile_arguments(self, model: Any, examples: TrainingExamples, options: argparse.Namespace) -> dict[str, Any]:
         return class_loss(model, examples.targets.values, options)
