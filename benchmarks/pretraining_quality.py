@@ -4,7 +4,8 @@ Everything goes through the command line of keras-bert, on one machine: a WordPi
 training novels, shards of them and of the held-out ones, a run for each objective (MLM + NSP, MLM alone, MLM + SOP)
 from the configuration bert_mini, and, where a folder of labelled texts is given, fine-tuning of the MLM + NSP result
 and of the same network with random weights, each as it is best on the development split with the first seed: at one of
-several learning rates, with adversarial training or without. Accuracy is that of masked tokens of the held-out novels;
+several learning rates, with adversarial training or without. A third start, random layers on the token table that was
+counted before the run, tells what training adds to counting. Accuracy is that of masked tokens of the held-out novels;
 the tables of counts (pretraining_baselines.py) are asked for the same tokens. What a work folder already holds is not
 done again.
 
@@ -74,7 +75,7 @@ def baselines(objective: str, work: Path) -> dict[str, float]:
     from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
     from keras_bert.tokenizers import Tokenizer
 
-    settings = PretrainingSettings(sequence_length=64, objective=objective, max_predictions=10)
+    settings = PretrainingSettings(sequence_length=64, objective=objective, mask_rate=0.15)
     data = PretrainingData(work / "held-out", settings, seed=0)
     batches = data.dataset(batch_size=32, lanes=1).take(EVALUATION_BATCHES).as_numpy_iterator()
     special = Tokenizer.from_pretrained(work / "held-out").special_ids
@@ -104,41 +105,51 @@ def draw(curves: dict[str, list[dict[str, Any]]], tables: dict[str, float], path
     figure.savefig(path, dpi=120)
 
 
-def random_start(trained: Path, folder: Path) -> None:
-    """The trained checkpoint's network with random weights, and its tokenizer."""
+def bare_start(trained: Path, folder: Path, shards: Path | None = None) -> None:
+    """The trained checkpoint's network with random weights, and its tokenizer; the token table counted on `shards`."""
     import keras
 
     import keras_bert as kb
+    from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
+    from keras_bert.training.initial import start_from_counts
+    from keras_bert.training.strategies import make_distribution
 
     keras.utils.set_random_seed(0)
     model = kb.PretrainingModel.from_pretrained(trained)
-    kb.Encoder(model.encoder.config).save_pretrained(folder, tokenizer=model.tokenizer)
+    encoder = kb.Encoder(model.encoder.config)
+    if shards is not None:
+        start_from_counts(encoder, PretrainingData(shards, PretrainingSettings()), make_distribution("one_device"))
+    encoder.save_pretrained(folder, tokenizer=model.tokenizer)
 
 
-def fine_tuned(work: Path, start: str, data: Path, setting: Setting, epochs: int, seed: int) -> dict[str, float]:
+def fine_tuned(
+    work: Path, name: str, start: Path, data: Path, setting: Setting, epochs: int, seed: int
+) -> dict[str, float]:
     """Accuracy by split of the epoch that is best on dev, with BERT's dropout (the configuration pretrains without)."""
     rate, adversarial = setting
-    output = work / f"tuned-{start}-{rate:g}-{adversarial:g}-{epochs}-{seed}"
+    output = work / f"tuned-{name}-{rate:g}-{adversarial:g}-{epochs}-{seed}"
     if not (output / "report.json").exists():
         splits = [option for split in ("train", "dev", "test") for option in (f"--{split}", data / f"{split}.tsv")]
         training = ("--learning-rate", rate, "--epochs", epochs, "--dropout", 0.1, "--seed", seed)
         moves = ("--adversarial", adversarial, "--adversarial-after", ADVERSARIAL_AFTER)
-        keras_bert("finetune", work / start, *splits, *training, *moves, "-o", output)
+        keras_bert("finetune", start, *splits, *training, *moves, "-o", output)
     scores = json.loads((output / "report.json").read_text(encoding="utf-8"))["scores"]
     return {split: scores[split]["accuracy"] for split in ("dev", "test")}
 
 
 def compare_starts(
-    first: str, work: Path, data: Path, settings: Sequence[Setting], epochs: int, seeds: Sequence[int]
+    trained: Path, name: str, work: Path, data: Path, settings: Sequence[Setting], epochs: int, seeds: Sequence[int]
 ) -> dict[str, Any]:
-    """Accuracy of both starts: with the first seed in every setting, with the others in the one that is best on dev."""
-    random_start(work / first, work / "random")
+    """Accuracy of each start: with the first seed in every setting, with the others in the one that is best on dev."""
+    bare_start(trained, work / "random")
+    bare_start(trained, work / "counts", work / "shards")
     found: dict[str, Any] = {}
     rows = []
-    for start in (first, "random"):
-        runs = {setting: [fine_tuned(work, start, data, setting, epochs, seeds[0])] for setting in settings}
+    for start, path in {name: trained, "random": work / "random", "counts": work / "counts"}.items():
+        one = (work, start, path, data)
+        runs = {setting: [fine_tuned(*one, setting, epochs, seeds[0])] for setting in settings}
         best = max(runs, key=lambda setting: runs[setting][0]["dev"])
-        runs[best] += [fine_tuned(work, start, data, best, epochs, seed) for seed in seeds[1:]]
+        runs[best] += [fine_tuned(*one, best, epochs, seed) for seed in seeds[1:]]
         for setting, results in runs.items():
             means = [f"{statistics.mean(run[split] for run in results):.4f}" for split in ("dev", "test")]
             each = " ".join(f"{run['test']:.4f}" for run in results)
@@ -162,6 +173,7 @@ def main() -> None:
     parser.add_argument(
         "--set", nargs="+", default=[], metavar="KEY=VALUE", help="of pretraining: training.precision=bfloat16"
     )
+    parser.add_argument("--from-step", type=int, metavar="N", help="fine-tune this step's checkpoint, not the last")
     parser.add_argument("--classify", type=Path, help="folder with train.tsv, dev.tsv and test.tsv to fine-tune on")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.5e-4, 3e-4, 6e-4], help="default: %(default)s")
     parser.add_argument(
@@ -196,8 +208,11 @@ def main() -> None:
     print(f"curve: {work / 'masked_accuracy.png'}")
     if arguments.classify:
         settings = list(itertools.product(arguments.rates, arguments.adversarial))
+        trained, name = work / arguments.objectives[0], arguments.objectives[0]
+        if arguments.from_step:
+            trained, name = trained / "checkpoints" / f"step-{arguments.from_step:08d}", f"{name}-{arguments.from_step}"
         figures["fine-tuned"] = compare_starts(
-            arguments.objectives[0], work, arguments.classify, settings, arguments.epochs, arguments.seeds
+            trained, name, work, arguments.classify, settings, arguments.epochs, arguments.seeds
         )
     if arguments.json:
         write_json(arguments.json, {"machine": machine_facts(["keras", "tensorflow"]), **figures})
