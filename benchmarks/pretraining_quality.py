@@ -207,10 +207,12 @@ def main() -> None:
     print_table("masked tokens of the held-out novels", header, rows)
     print(f"curve: {work / 'masked_accuracy.png'}")
     if arguments.classify:
+        from keras_bert.training.work_dir import WorkDir
+
         settings = list(itertools.product(arguments.rates, arguments.adversarial))
         trained, name = work / arguments.objectives[0], arguments.objectives[0]
         if arguments.from_step:
-            trained, name = trained / "checkpoints" / f"step-{arguments.from_step:08d}", f"{name}-{arguments.from_step}"
+            trained, name = WorkDir(trained).checkpoint_path(arguments.from_step), f"{name}-{arguments.from_step}"
         figures["fine-tuned"] = compare_starts(
             trained, name, work, arguments.classify, settings, arguments.epochs, arguments.seeds
         )

@@ -82,12 +82,11 @@ def _unlabelled(task: TaskAdapter, model: Any, train: Any, options: argparse.Nam
     require(train is not None, "--unlabelled is read beside --train: expected both")
     texts, pairs = read_texts(path, task)
     check_pairs(task, pairs, f"part them by a tab in {path}")
-    found = task.unlabelled(path, model, texts, pairs)
-    if getattr(train, "pairs", None) is None and pairs is not None and task.reads_pairs == "may":
+    if task.reads_pairs == "may" and (pairs is None) != (train.pairs is None):
+        if pairs is None:
+            raise DataError(f"{path} holds single texts: expected two parted by a tab, as {train.path} has two")
         raise DataError(f"{path} holds pairs of texts: expected single texts, as in {train.path}")
-    if getattr(train, "pairs", None) is not None and pairs is None:
-        raise DataError(f"{path} holds single texts: expected two parted by a tab, as {train.path} has two")
-    return found
+    return task.unlabelled(path, model, texts, pairs)
 
 
 def open_teacher(opened: Job, path: str, options: argparse.Namespace) -> Any:

@@ -80,9 +80,8 @@ class QuestionAnswering(TaskAdapter):
         return TrainingExamples(examples.texts, examples.targets, notes)
 
     def unlabelled(self, path: str, model: Any, texts: Sequence[str], pairs: Sequence[str] | None) -> Questions:
-        asked = zip(texts, pairs or [], strict=True)
-        lines = enumerate(asked, start=1)
-        return Questions(path, [Question(str(line), *texts, (), line) for line, texts in lines], [])
+        rows = enumerate(zip(texts, pairs or [], strict=True), start=1)
+        return Questions(path, [Question(str(line), asked, context, (), line) for line, (asked, context) in rows], [])
 
     def predict(
         self, model: Any, data: Questions, *, batch_size: int, max_length: int | None, on_item: Callable[[int], None]
