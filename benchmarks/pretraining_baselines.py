@@ -86,24 +86,14 @@ class Tables:
 
 def count_tables(folder: Path) -> Tables:
     """Count the tokens, and the pairs of neighbours within documents, of a shard folder."""
-    import tensorflow as tf
+    from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
 
-    manifest = read_manifest(folder)
-    size = manifest.vocab_size
-    features = {"token_ids": tf.io.FixedLenFeature((), tf.string)}
-    unigrams = np.zeros(size, np.int64)
-    codes, counts = np.zeros(0, np.int64), np.zeros(0, np.int64)
-    for shard in manifest.shards:
-        found = [codes]
-        for record in tf.data.TFRecordDataset(str(folder / shard.file)):
-            data = tf.io.parse_single_example(record, features)["token_ids"].numpy()
-            ids = np.frombuffer(data, np.dtype(manifest.token_dtype).newbyteorder("<")).astype(np.int64)
-            unigrams += np.bincount(ids, minlength=size)
-            found.append(ids[:-1] * size + ids[1:])
-        pairs = np.concatenate(found)
-        weights = np.concatenate([counts, np.ones(len(pairs) - len(counts), np.int64)])
-        codes, places = np.unique(pairs, return_inverse=True)
-        counts = np.bincount(places, weights, len(codes)).astype(np.int64)
+    data = PretrainingData(folder, PretrainingSettings(objective="mlm"))
+    size = data.manifest.vocab_size
+    documents = [ids.astype(np.int64) for ids in data.first_documents(data.manifest.tokens)]
+    unigrams = np.bincount(np.concatenate(documents), minlength=size)
+    pairs = np.concatenate([ids[:-1] * size + ids[1:] for ids in documents])
+    codes, counts = np.unique(pairs, return_counts=True)
     first, second = codes // size, codes % size
     return Tables(unigrams, _table(first, second, counts, size), _table(second, first, counts, size))
 
