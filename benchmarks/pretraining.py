@@ -33,6 +33,8 @@ OURS, KERAS_HUB, TRANSFORMERS, PRODUCTS = "keras_bert", "KerasHub", "transformer
 # Ratios that the project holds itself to: tokens a second over each peer's, step over the floor.
 TARGETS = {KERAS_HUB: 1.4, TRANSFORMERS: 3.0, PRODUCTS: 1.4}
 
+# Name -> `jit_compile` of our step.
+JIT = {"whole": True, "elementwise": "elementwise", "none": False}
 Step = Callable[[], object]
 
 
@@ -74,7 +76,7 @@ def masked_language_step(arguments: argparse.Namespace, vocabulary: int, *, pack
         pooler=False,
     )
     network = pretraining_network(kb.MaskedLanguageModel(kb.Encoder(config)), packed=packed)
-    jit_compile = not getattr(arguments, "no_jit", False)
+    jit_compile = JIT[getattr(arguments, "jit", "whole")]
     return PretrainingStep(network, AdamW(1e-4), make_distribution("one_device"), jit_compile=jit_compile)
 
 
@@ -232,7 +234,12 @@ def main() -> None:
     parser.add_argument("--masked", type=int, default=20)
     parser.add_argument("--dropout", type=float, default=0.1)
     parser.add_argument("--precision", choices=("float32", "bfloat16"), default="float32")
-    parser.add_argument("--no-jit", action="store_true", help="our step without XLA, which has no AMX for bfloat16")
+    parser.add_argument(
+        "--jit",
+        choices=JIT,
+        default="whole",
+        help="XLA for our whole step (default), for what lies between its products (bfloat16 on a CPU), or none",
+    )
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch; TensorFlow takes every core")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path, help="write the figures here")

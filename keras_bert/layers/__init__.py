@@ -5,6 +5,7 @@ from .dense import Dense
 from .dropout import Dropout, dropout_seed
 from .embeddings import TextEmbedding
 from .fake_quantization import FakeQuantizer, QuantizationSpec
+from .fusion import fused_elementwise
 from .heads import ClassificationHead, MaskedLMHead, Pooling
 from .transformer import TransformerBlock
 from .window_pooling import WindowMixer, WindowPooling
@@ -24,4 +25,5 @@ __all__ = [
     "WindowMixer",
     "WindowPooling",
     "dropout_seed",
+    "fused_elementwise",
 ]

@@ -12,6 +12,7 @@ from ..config import EncoderConfig
 from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
+from .pieces import softmax_and_drop
 
 
 def attention_bias(visible: Any, dtype: str) -> Any:
@@ -85,8 +86,8 @@ class SelfAttention(keras.layers.Layer):
 
         query = heads(self.query, queries) * (1 / math.sqrt(size))
         scores = ops.matmul(query, heads(self.key, x, (0, 2, 3, 1)))
-        probabilities = ops.softmax(scores + attention_bias, axis=-1)
-        context = ops.matmul(self.dropout(probabilities, training=training), heads(self.value, x))
+        probabilities, kept = softmax_and_drop(scores, attention_bias, self.dropout, training)
+        context = ops.matmul(kept, heads(self.value, x))
         context = ops.transpose(context, (0, 2, 1, 3))
         context = ops.reshape(context, (batch, -1, config.attention_size))
         return self.out(context), probabilities

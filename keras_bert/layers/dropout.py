@@ -13,6 +13,8 @@ from typing import Any
 import keras
 from keras import ops
 
+from .fusion import is_fusing, program
+
 _SCOPE: contextvars.ContextVar[_SeedScope | None] = contextvars.ContextVar("dropout_seed", default=None)
 
 
@@ -25,6 +27,16 @@ class Dropout(keras.layers.Dropout):
     the operation beside it. Outside it, and where the scope is not for XLA, each element takes on TensorFlow one byte
     of Philox's: see `drop_by_bytes`.
     """
+
+    def is_known(self, training: bool | None) -> bool:
+        """Whether what it drops is a function of seeds that `seeds` gives, so that others may do it."""
+        scope = _SCOPE.get()
+        return not (training and self.rate) or (scope is not None and scope.fused)
+
+    def seeds(self, training: bool | None) -> tuple[Any, ...]:
+        """The seed of the next call for `drop_by_hash`, or none where it would drop nothing."""
+        scope = _SCOPE.get()
+        return (scope.next_seed(),) if training and self.rate and scope is not None else ()
 
     def call(self, inputs: Any, training: bool = False) -> Any:
         scope = _SCOPE.get()
@@ -59,6 +71,28 @@ def drop_by_bytes(x: Any, rate: float, seed: Any) -> Any:
     mask = _byte_mask(rate, keras.backend.standardize_dtype(x.dtype))(tf.shape(x), tf.cast(seed, "int32"))
     mask.set_shape(x.shape)
     return x * mask
+
+
+def drop_by_hash(x: Any, seed: Any, rate: float) -> Any:
+    """`x` with a share `rate` of its elements set to 0, which a hash of their places chooses, the others scaled up.
+
+    Args:
+        x: floats of a shape that is known. seed: int32 `[2]`.
+    """
+    first, second = seed[0], seed[1]
+    index = ops.reshape(ops.arange(math.prod(x.shape), dtype="int32"), x.shape)
+    bits = _mix(ops.bitwise_xor(_mix(ops.bitwise_xor(index * _signed(0x9E3779B1), first)), second))
+    # bits is uniform over int32: a share `rate` of its values lies below the bound.
+    keep = bits >= round(rate * 2**32) - 2**31
+    return ops.where(keep, x * ops.cast(1 / (1 - rate), x.dtype), ops.zeros((), x.dtype))
+
+
+def _drop_by_program(x: Any, seed: Any, rate: float) -> Any:
+    """`drop_by_hash`, which is its own gradient."""
+    import tensorflow as tf
+
+    drop = program(drop_by_hash, rate=rate)
+    return tf.custom_gradient(lambda x: (drop(x, seed), lambda upstream: drop(upstream, seed)))(x)
 
 
 @functools.cache
@@ -108,17 +142,15 @@ class _SeedScope:
     def __init__(self, seed: Any, fused: bool) -> None:
         self.seed, self.fused, self.calls = seed, fused, 0
 
-    def drop(self, x: Any, rate: float) -> Any:
+    def next_seed(self) -> Any:
         self.calls += 1
-        seed = derive_seed(self.seed, self.calls)
+        return derive_seed(self.seed, self.calls)
+
+    def drop(self, x: Any, rate: float) -> Any:
+        seed = self.next_seed()
         if not self.fused and _has_bytes(rate):
             return drop_by_bytes(x, rate, seed)
-        first, second = seed[0], seed[1]
-        index = ops.reshape(ops.arange(math.prod(x.shape), dtype="int32"), x.shape)
-        bits = _mix(ops.bitwise_xor(_mix(ops.bitwise_xor(index * _signed(0x9E3779B1), first)), second))
-        # bits is uniform over int32: a share `rate` of its values lies below the bound.
-        keep = bits >= round(rate * 2**32) - 2**31
-        return ops.where(keep, x * ops.cast(1 / (1 - rate), x.dtype), ops.zeros((), x.dtype))
+        return _drop_by_program(x, seed, rate) if is_fusing() else drop_by_hash(x, seed, rate)
 
 
 def _mix(x: Any) -> Any:

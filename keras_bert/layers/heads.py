@@ -11,7 +11,8 @@ from ..config import EncoderConfig
 from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
-from .product import product
+from .pieces import activated
+from .product import tied_product
 from .transformer import activation
 
 
@@ -119,8 +120,8 @@ class MaskedLMHead(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.config.vocab_size,), initializer="zeros")
 
     def call(self, x: Any, token_table: Any) -> Any:
-        x = self.norm(self.activation(self.dense(x)))
-        return product(x, ops.transpose(ops.cast(token_table, x.dtype))) + self.bias
+        x = self.norm(activated(self.dense, self.activation, x))
+        return tied_product(x, ops.cast(token_table, x.dtype)) + self.bias
 
     def compute_output_shape(self, x_shape: tuple, token_table_shape: tuple | None = None) -> tuple:
         return (*x_shape[:-1], self.config.vocab_size)

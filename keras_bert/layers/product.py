@@ -23,3 +23,17 @@ def product(x: Any, kernel: Any) -> Any:
     y = tf.reshape(y, tf.concat([tf.shape(x)[:-1], kernel.shape[1:]], axis=0))
     y.set_shape((*x.shape[:-1], kernel.shape[1]))
     return y
+
+
+def tied_product(x: Any, table: Any) -> Any:
+    """`[..., n]` by the transpose of a table `[m, n]`.
+
+    TensorFlow reads the table as it lies, and its gradient comes as it lies; a transpose of it would be a pass over
+    both.
+    """
+    if keras.backend.backend() != "tensorflow" or None in x.shape:
+        return product(x, ops.transpose(table))
+    import tensorflow as tf
+
+    y = tf.matmul(tf.reshape(x, (-1, x.shape[-1])), table, transpose_b=True)
+    return tf.reshape(y, (*x.shape[:-1], table.shape[0]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import keras
@@ -12,16 +13,19 @@ from .attention import SelfAttention
 from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
+from .pieces import activated, add_and_norm
 
 
 def activation(name: str) -> Any:
     """The function of an `EncoderConfig.activation`: erf GELU, tanh GELU (GELU paper, section 2) or ReLU."""
-    functions = {
-        "gelu": lambda x: ops.gelu(x, approximate=False),
-        "gelu_tanh": lambda x: ops.gelu(x, approximate=True),
-        "relu": ops.relu,
-    }
-    return functions[name]
+    return _ACTIVATIONS[name]
+
+
+_ACTIVATIONS = {
+    "gelu": functools.partial(ops.gelu, approximate=False),
+    "gelu_tanh": functools.partial(ops.gelu, approximate=True),
+    "relu": ops.relu,
+}
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")
@@ -59,9 +63,9 @@ class TransformerBlock(keras.layers.Layer):
     def call(self, x: Any, attention_bias: Any, queries: Any = None, training: bool | None = None) -> Any:
         """`queries`: the rows of `x` that are wanted, `[batch, queries, hidden_size]`; None for all of them."""
         attended = self.attention(x, attention_bias, queries, training=training)
-        x = self.attention_norm((x if queries is None else queries) + self.dropout(attended, training=training))
-        hidden = self.feedforward_out(self.activation(self.feedforward_in(x)))
-        return self.output_norm(x + self.dropout(hidden, training=training))
+        x = add_and_norm(self.attention_norm, x if queries is None else queries, attended, self.dropout, training)
+        hidden = self.feedforward_out(activated(self.feedforward_in, self.activation, x))
+        return add_and_norm(self.output_norm, x, hidden, self.dropout, training)
 
     def compute_output_shape(
         self, x_shape: tuple, attention_bias_shape: tuple | None = None, queries_shape: tuple | None = None

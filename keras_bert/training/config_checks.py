@@ -17,9 +17,10 @@ def known_keys(where: str, values: Iterable[str], known: Iterable[str]) -> None:
 def typed(key: str, value: Any, kind: str) -> Any:
     """`value` as the field's type; a whole number will do for a float."""
     kind = kind.removesuffix(" | None")
-    expected: Any = {"str": str, "bool": bool, "int": int, "float": (int, float)}.get(kind, dict)
-    fits = isinstance(value, expected) and (kind == "bool" or not isinstance(value, bool))
-    require(fits, key, {"str": "a text", "bool": "true or false"}.get(kind, kind.split("[")[0]), repr(value))
+    expected: Any = {"str": str, "bool": bool, "bool | str": (bool, str), "int": int, "float": (int, float)}
+    fits = isinstance(value, expected.get(kind, dict)) and (kind.startswith("bool") or not isinstance(value, bool))
+    texts = {"str": "a text", "bool": "true or false", "bool | str": "true, false or a text"}
+    require(fits, key, texts.get(kind, kind.split("[")[0]), repr(value))
     return float(value) if kind == "float" else value
 
 

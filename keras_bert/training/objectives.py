@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from ..layers.fusion import is_fusing, program
 
 # Added to the sum of weights (google-research/bert, `run_pretraining.py`).
 SMOOTHING = 1e-5
@@ -119,14 +122,37 @@ class Objective:
 
 def _weighted(logits: tf.Tensor, targets: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     """Sums over all rows: weighted cross entropy, weighted hits, weights."""
-    logits, weights = tf.cast(logits, tf.float32), tf.cast(weights, tf.float32)
-    # Written out: XLA makes one pass over the vocabulary of each reduction, and an argmax is a slow one.
-    is_target = tf.equal(tf.range(logits.shape[-1], dtype=targets.dtype), tf.expand_dims(targets, -1))
-    target = tf.reduce_sum(tf.where(is_target, logits, 0.0), axis=-1)
-    top = tf.stop_gradient(tf.reduce_max(logits, axis=-1))
-    loss = tf.math.log(tf.reduce_sum(tf.exp(logits - tf.expand_dims(top, -1)), axis=-1)) + top - target
+    weights = tf.cast(weights, tf.float32)
+    loss, hits = _cross_entropy(logits, targets)
+    return tf.reduce_sum(loss * weights), tf.reduce_sum(hits * weights), tf.reduce_sum(weights)
+
+
+@tf.custom_gradient
+def _cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tuple[tf.Tensor, tf.Tensor], Any]:
+    """Cross entropy and hits, float32, of each row of logits; its gradient is written out: a pass of its own."""
+    look: Callable[..., Any] = program(_look) if is_fusing() else _look
+    back: Callable[..., Any] = program(_back) if is_fusing() else _back
+    loss, hits, total = look(logits, targets)
+    return (loss, hits), lambda upstream, _: (back(logits, targets, total, upstream), None)
+
+
+def _look(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Loss, hits and the logarithm of what softmax divides by, all float32."""
+    # Written out: XLA makes one pass over the vocabulary of each reduction, and an argmax is a slow one. In 16 bits
+    # where that is exact, so that no pass writes all logits as float32 for the next one.
+    highest = tf.reduce_max(logits, axis=-1, keepdims=True)
     # A target that ties for the top is a guess among those that do: low precision makes many ties, and logits that are
     # all alike know nothing.
-    ties = tf.reduce_sum(tf.cast(logits >= tf.expand_dims(top, -1), tf.float32), axis=-1)
-    hits = tf.where(target >= top, 1 / ties, 0.0)
-    return tf.reduce_sum(loss * weights), tf.reduce_sum(hits * weights), tf.reduce_sum(weights)
+    ties = tf.reduce_sum(tf.cast(logits >= highest, tf.float32), axis=-1)
+    target, top = (
+        tf.cast(x, tf.float32) for x in (tf.gather(logits, targets, batch_dims=targets.shape.rank), highest[..., 0])
+    )
+    shifted = tf.cast(logits, tf.float32) - tf.expand_dims(top, -1)
+    total = tf.math.log(tf.reduce_sum(tf.exp(shifted), axis=-1)) + top
+    return total - target, tf.where(target >= top, 1 / ties, 0.0), total
+
+
+def _back(logits: tf.Tensor, targets: tf.Tensor, total: tf.Tensor, upstream: tf.Tensor) -> tf.Tensor:
+    is_target = tf.equal(tf.range(logits.shape[-1], dtype=targets.dtype), tf.expand_dims(targets, -1))
+    share = tf.exp(tf.cast(logits, tf.float32) - tf.expand_dims(total, -1))
+    return tf.cast((share - tf.cast(is_target, tf.float32)) * tf.expand_dims(upstream, -1), logits.dtype)

@@ -17,6 +17,7 @@ from .strategies import STRATEGIES
 # Keras dtype policy of each precision. Weights, gradients, slots and losses are float32 in all of them.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 POSITIONS = ("random", "sinusoids")
+ELEMENTWISE = "elementwise"
 TOKENS = ("random", "cooccurrence")
 
 
@@ -76,8 +77,10 @@ class TrainingSettings:
         micro_batch_size: examples that a replica holds at once; it adds up gradients until its share of the batch is
             done. 0: its whole share.
         precision: `float32`, `bfloat16` or `float16` (with dynamic loss scaling).
-        jit_compile: XLA. steps_per_call: steps between two looks of Python. rematerialize: keep only the inputs of
-            each layer and compute the rest again on the way back.
+        jit_compile: XLA; `elementwise`: for what lies between the matrix products alone, and TensorFlow computes these,
+            which knows a CPU's instructions for bfloat16.
+        steps_per_call: steps between two looks of Python. rematerialize: keep only the inputs of each layer and
+            compute the rest again on the way back.
         seed: of weights, examples and dropout.
     """
 
@@ -85,7 +88,7 @@ class TrainingSettings:
     batch_size: int
     micro_batch_size: int = 0
     precision: str = "float32"
-    jit_compile: bool = True
+    jit_compile: bool | str = True
     steps_per_call: int = 1
     rematerialize: bool = False
     seed: int = 0
@@ -93,6 +96,13 @@ class TrainingSettings:
     def check(self) -> None:
         positive(self, "training", "steps", "batch_size", "steps_per_call")
         require(self.micro_batch_size >= 0, "training.micro_batch_size", "0 or more", self.micro_batch_size)
+        if isinstance(self.jit_compile, str):
+            require(
+                self.jit_compile == ELEMENTWISE,
+                "training.jit_compile",
+                f"true, false or {ELEMENTWISE}",
+                self.jit_compile,
+            )
         require(0 <= self.seed < 2**32, "training.seed", "a number from 0 to 2^32 - 1", self.seed)
         one_of("training.precision", self.precision, PRECISIONS)
 

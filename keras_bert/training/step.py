@@ -10,9 +10,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from ..layers.fusion import fused_elementwise
 from ..models.pretraining import PretrainingNetwork
 from .objectives import SMOOTHING, SUMS, Objective, total_weights
 from .optimizers import MomentOptimizer
+from .run_config import ELEMENTWISE
 from .strategies import Distribution
 
 # What a step returns, in order.
@@ -34,7 +36,8 @@ class PretrainingStep:
         objective: the loss; None is the family's own.
         clip_norm: largest norm of the whole gradient; None does not clip.
         loss_scaling: for float16.
-        jit_compile: XLA (a TPU compiles in any case).
+        jit_compile: XLA (a TPU compiles in any case); "elementwise": for what lies between the products alone, see
+            `keras_bert.layers.fused_elementwise`.
 
     Attributes:
         state: the variables beside weights and slots that go on from step to step, by name.
@@ -50,7 +53,7 @@ class PretrainingStep:
         seed: int = 0,
         clip_norm: float | None = 1.0,
         loss_scaling: bool = False,
-        jit_compile: bool = True,
+        jit_compile: bool | str = True,
     ) -> None:
         self.network, self.optimizer, self.distribution = network, optimizer, distribution
         self.objective = objective or Objective()
@@ -66,14 +69,14 @@ class PretrainingStep:
             "loss_scale": self.loss_scale,
             "good_steps": self.good_steps,
         }
-        self._compiles = jit_compile or distribution.is_tpu
-        nested = jit_compile and not distribution.is_tpu
+        self._fuses = jit_compile == ELEMENTWISE and not distribution.is_tpu
+        self._compiles = bool(jit_compile) or distribution.is_tpu
+        nested = jit_compile is True and not distribution.is_tpu
         self._single = distribution.num_replicas == 1 and not distribution.is_tpu
-        compiled = _compiler(nested)
-        self._gradients = self._accumulate if self._single else compiled(self._accumulate)
-        self._new = self._new_values if self._single else compiled(self._new_values)
-        self._replica = compiled(self._replica_step) if self._single else self._replica_step
-        self._forward = compiled(self._evaluate_micro_batch)
+        self._gradients = _compiler(nested and not self._single)(self._accumulate)
+        self._new = _compiler(self._fuses or (nested and not self._single))(self._new_values)
+        self._replica = _compiler(nested and self._single)(self._replica_step)
+        self._forward = _compiler(nested)(self._evaluate_micro_batch)
         self._calls: dict[int, Callable[..., tf.Tensor]] = {}
         self._evaluation = tf.function(self._evaluation_call, autograph=False)
 
@@ -162,14 +165,16 @@ class PretrainingStep:
         self, batch: Mapping[str, tf.Tensor], totals: tf.Tensor, scale: tf.Tensor, index: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         taught = self.objective.taught(batch)
-        with tf.GradientTape() as tape:
-            seed = self._dropout_seed(index)
-            outputs = self.network(self._inputs(batch), training=True, dropout_seed=seed, fused_dropout=self._compiles)
-            loss, sums = self.objective.losses(outputs, batch, totals, taught)
-            loss = loss * scale
-        gradients = tape.gradient(
-            loss, [v.value for v in self.trainable], unconnected_gradients=tf.UnconnectedGradients.ZERO
-        )
+        with fused_elementwise(self._fuses):
+            with tf.GradientTape() as tape:
+                seed = self._dropout_seed(index)
+                inputs = self._inputs(batch)
+                outputs = self.network(inputs, training=True, dropout_seed=seed, fused_dropout=self._compiles)
+                loss, sums = self.objective.losses(outputs, batch, totals, taught)
+                loss = loss * scale
+            gradients = tape.gradient(
+                loss, [v.value for v in self.trainable], unconnected_gradients=tf.UnconnectedGradients.ZERO
+            )
         # The token table's gradient comes as slices from the look-up and the tied decoder; the sum of both is dense.
         return [tf.cast(tf.convert_to_tensor(gradient), tf.float32) for gradient in gradients], sums
 
@@ -252,8 +257,9 @@ class PretrainingStep:
 
     def _evaluate_micro_batch(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         undivided = tf.fill([3], 1 - SMOOTHING)
-        outputs = self.network(self._inputs(batch), training=False)
-        return self.objective.losses(outputs, batch, undivided, self.objective.taught(batch))[1]
+        with fused_elementwise(self._fuses):
+            outputs = self.network(self._inputs(batch), training=False)
+            return self.objective.losses(outputs, batch, undivided, self.objective.taught(batch))[1]
 
 
 def _compiler(jit_compile: bool) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

@@ -49,28 +49,35 @@ def pack(batch, length=16):
     }
 
 
+def take_steps(network, distribution, batch, jit_compile):
+    """Results of four steps, and the weights after them."""
+    step = PretrainingStep(network, LAMB(1e-2), distribution, jit_compile=jit_compile)
+    results = np.concatenate([step.run([batch, batch], 0), step.run([batch, batch], 2)])
+    return results, [variable.numpy() for variable in step.trainable]
+
+
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 def test_compiled_steps_on_packed_rows_are_those_of_the_graph(precision):
     config = TINY["bert"].replace(hidden_dropout=0.0, attention_dropout=0.0, max_positions=16)
     batch = pack(make_batch(config, pairs=True))
-    results = []
-    for jit_compile in (True, False):
+    found = {}
+    for jit_compile in (True, "elementwise", False):
         keras.utils.set_random_seed(1)
         distribution = make_distribution("one_device").with_micro_batches(4, 2)
         with distribution.strategy.scope():
             model = kb.PretrainingModel(kb.Encoder(config, dtype=PRECISIONS[precision]))
             network = pretraining_network(model, packed=True)
-            step = PretrainingStep(network, LAMB(1e-2), distribution, jit_compile=jit_compile)
-        results.append(np.concatenate([step.run([batch, batch], 0), step.run([batch, batch], 2)]))
+        found[jit_compile], _ = take_steps(network, distribution, batch, jit_compile)
+        assert {variable.dtype for variable in network.trainable_variables} == {"float32"}
     tolerance = {"float32": 1e-3, "bfloat16": 2e-2}[precision]
-    losses = [rows[:, : len(LOSSES)] for rows in results]
-    np.testing.assert_allclose(losses[0], losses[1], rtol=tolerance, atol=tolerance / 10)
-    assert losses[0][-1, 0] < losses[0][0, 0]
+    losses = {how: rows[:, : len(LOSSES)] for how, rows in found.items()}
+    for how in ("elementwise", False):
+        np.testing.assert_allclose(losses[how], losses[True], rtol=tolerance, atol=tolerance / 10)
+    assert losses[True][-1, 0] < losses[True][0, 0]
     # Two pairs a row, of as many tokens as before.
-    first = dict(zip(SUMS, results[0][0].tolist(), strict=False))
+    first = dict(zip(SUMS, found[True][0].tolist(), strict=False))
     assert first["sentence_weight"] == 2 * len(batch["token_ids"])
     assert first["tokens"] == batch["padding_mask"].sum()
-    assert {variable.dtype for variable in step.trainable} == {"float32"}
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -79,20 +86,34 @@ def test_compiled_steps_are_those_of_the_graph(family):
     config = config.replace(pooler=family in ("bert", "albert"))
     pairs = config.pooler
     batch = make_batch(config, pairs)
-    results, weights = [], []
-    for jit_compile in (True, False):
+    found = {}
+    for jit_compile in (True, "elementwise", False):
         keras.utils.set_random_seed(1)
         distribution = make_distribution("one_device").with_micro_batches(4, 2)
         with distribution.strategy.scope():
             model = (kb.PretrainingModel if pairs else kb.MaskedLanguageModel)(kb.Encoder(config))
             if pairs:
                 model.sentence_head.dropout.rate = 0.0  # ALBERT's, which is not the configuration's
-            step = PretrainingStep(pretraining_network(model), LAMB(1e-2), distribution, jit_compile=jit_compile)
-        results.append(np.concatenate([step.run([batch, batch], 0), step.run([batch, batch], 2)]))
-        weights.append([variable.numpy() for variable in step.trainable])
-    np.testing.assert_allclose(results[0], results[1], rtol=1e-3, atol=1e-4)
-    for compiled, plain in zip(*weights, strict=True):
-        np.testing.assert_allclose(compiled, plain, atol=1e-4)
-    loss = results[0][:, SUMS.index("mlm_loss")]
+        found[jit_compile] = take_steps(pretraining_network(model), distribution, batch, jit_compile)
+    results, weights = found[True]
+    for how in ("elementwise", False):
+        np.testing.assert_allclose(found[how][0], results, rtol=1e-3, atol=1e-4)
+        for compiled, plain in zip(weights, found[how][1], strict=True):
+            np.testing.assert_allclose(compiled, plain, atol=1e-4)
+    loss = results[:, SUMS.index("mlm_loss")]
     assert loss[-1] < loss[0]
-    assert results[0][0, SUMS.index("mlm_weight")] == pytest.approx(batch["masked_weights"].sum())
+    assert results[0, SUMS.index("mlm_weight")] == pytest.approx(batch["masked_weights"].sum())
+
+
+def test_dropout_between_products_that_are_compiled_alone_is_that_of_the_whole_program():
+    config = TINY["bert"].replace(hidden_dropout=0.2, attention_dropout=0.3, max_positions=16, num_layers=2)
+    batch = make_batch(config, pairs=True)
+    found, distribution = [], make_distribution("one_device")
+    for jit_compile, rematerialize in ((True, False), ("elementwise", False), ("elementwise", True)):
+        keras.utils.set_random_seed(1)
+        network = pretraining_network(kb.PretrainingModel(kb.Encoder(config)), rematerialize=rematerialize)
+        found.append(take_steps(network, distribution.with_micro_batches(4, 4), batch, jit_compile))
+    for results, weights in found[1:]:
+        np.testing.assert_allclose(results, found[0][0], rtol=1e-3, atol=1e-4)
+        for compiled, expected in zip(weights, found[0][1], strict=True):
+            np.testing.assert_allclose(compiled, expected, atol=1e-4)

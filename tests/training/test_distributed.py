@@ -142,7 +142,7 @@ def one_process(folder, data):
         for name, strategy, training in (
             ("one", "one_device", {"steps_per_call": 5}),
             ("accumulated", "one_device", {"micro_batch_size": 2, "steps_per_call": 4}),
-            ("mirrored", "mirrored", {"steps_per_call": 2, "jit_compile": optimizer == "lamb"}),
+            ("mirrored", "mirrored", {"steps_per_call": 2, "jit_compile": optimizer == "lamb" or "elementwise"}),
         ):
             runs.append(
                 {

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from keras_bert.errors import ConfigError
+from keras_bert.layers import fused_elementwise
 from keras_bert.training import (
     CosineSimilarityLoss,
     MultipleNegativesRankingLoss,
@@ -70,7 +71,8 @@ def test_smoothed_cross_entropy(seed, smoothing, weighted, by_token):
     assert float(loss(targets, logits)) == pytest.approx(expected, rel=1e-4, abs=1e-5)
 
 
-def test_a_masked_token_that_ties_for_the_top_is_a_guess():
+@pytest.mark.parametrize("fused", [False, True])
+def test_a_masked_token_that_ties_for_the_top_is_a_guess(fused):
     """bfloat16 has 8 bits of mantissa: without this, a network that knows nothing would know everything."""
     logits = np.zeros((1, 4, 8), "float32")
     logits[0, 1, [2, 5]] = 3  # a tie of two, the target among them
@@ -85,11 +87,34 @@ def test_a_masked_token_that_ties_for_the_top_is_a_guess():
     found = {}
     for dtype in (tf.float32, tf.bfloat16):
         outputs = {"mlm_logits": tf.cast(logits, dtype)}
-        _, sums = Objective().losses(outputs, batch, total_weights(batch), {})
+        with fused_elementwise(fused):
+            _, sums = Objective().losses(outputs, batch, total_weights(batch), {})
         found[dtype] = float(sums[SUMS.index("mlm_correct")])
     assert found[tf.float32] == pytest.approx(1 / 8 + 1 / 2)
     # 1 + n / 2000 rounds to 1 up to n = 7 (the next number is 1 + 1 / 128).
     assert found[tf.bfloat16] == pytest.approx(1 / 8 + 1 / 2 + 1 / 8)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_masked_tokens_loss_and_its_gradient(fused):
+    """The gradient of w (log sum exp - logit) is w (softmax - 1 at the target), over the sum of weights."""
+    generator = np.random.default_rng(0)
+    logits = generator.normal(size=(2, 5, 11)).astype("float32") * 3
+    targets, weights = generator.integers(0, 11, (2, 5)), generator.uniform(0, 2, (2, 5)).astype("float32")
+    batch = {
+        "masked_targets": tf.constant(targets, tf.int32),
+        "masked_weights": tf.constant(weights),
+        "padding_mask": tf.ones([2, 8], tf.int32),
+    }
+    tensor = tf.constant(logits)
+    with fused_elementwise(fused), tf.GradientTape() as tape:
+        tape.watch(tensor)
+        loss, _ = Objective().losses({"mlm_logits": tensor}, batch, total_weights(batch), {})
+        gradient = tape.gradient(loss, tensor)
+    expected, one = log_softmax(logits), np.eye(11)[targets]
+    share = (weights / (weights.sum() + 1e-5))[..., None]
+    assert float(loss) == pytest.approx(-(one * expected * share).sum(), rel=1e-6)
+    np.testing.assert_allclose(gradient, (np.exp(expected) - one) * share, atol=1e-7)
 
 
 def test_without_comforts_it_is_keras_s_own():

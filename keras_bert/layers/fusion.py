@@ -1,0 +1,47 @@
+"""What lies between the matrix products, each piece one XLA program, while TensorFlow computes the products.
+
+XLA's products on a CPU know no bfloat16 instructions, and TensorFlow's other operations read and write their tensors
+one after the other, in 16 bits slowly. Inside `fused_elementwise` a piece is one pass or two, in float32 over what it
+reads. Elsewhere, and on other backends, the pieces are ordinary operations.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import functools
+from collections.abc import Callable, Hashable, Iterator
+from typing import Any
+
+import keras
+from keras import ops
+
+_ON: contextvars.ContextVar[bool] = contextvars.ContextVar("fused_elementwise", default=False)
+
+
+@contextlib.contextmanager
+def fused_elementwise(on: bool = True) -> Iterator[None]:
+    """Inside, pieces are XLA programs where the backend is TensorFlow; shapes must be known when they are traced."""
+    token = _ON.set(on)
+    try:
+        yield
+    finally:
+        _ON.reset(token)
+
+
+def is_fusing() -> bool:
+    """Whether pieces are programs here."""
+    return _ON.get() and keras.backend.backend() == "tensorflow"
+
+
+@functools.cache
+def program(function: Callable[..., Any], /, **settings: Hashable) -> Callable[..., Any]:
+    """The function, of a module, with these settings as one XLA program, made once."""
+    import tensorflow as tf
+
+    return tf.function(functools.partial(function, **settings), jit_compile=True, autograph=False)
+
+
+def wide(*tensors: Any) -> list[Any]:
+    """Floats as float32, integers as they are."""
+    return [ops.cast(x, "float32") if keras.backend.is_float_dtype(x.dtype) else x for x in tensors]
