@@ -101,7 +101,9 @@ def main() -> None:
     parser.add_argument("--replicas", type=int, default=8, help="replicas (bert_mini: always 1)")
     parser.add_argument("--json", type=pathlib.Path, help="also write the rows here")
     options = parser.parse_args()
-    files = options.configs or sorted(CONFIGS.glob("*.toml"))
+    shipped = sorted(CONFIGS.glob("*.toml"))
+    # Without a preset it has the shape of the checkpoint that it goes on from.
+    files = options.configs or [file for file in shipped if read_config(file)["model"].get("preset")]
     rows = [capacity(file, 1 if file.stem == SMALL else options.replicas) for file in files]
     header = ["config", "replicas", "parameters", "steps", "batch", "tokens", "at once x micro-batches"]
     header += ["weights, gradients, slots, update", "activations", "total", "rematerialised"]

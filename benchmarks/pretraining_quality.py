@@ -4,10 +4,11 @@ Everything goes through the command line of keras-bert, on one machine: a WordPi
 training novels, shards of them and of the held-out ones, a run for each objective (MLM + NSP, MLM alone, MLM + SOP)
 from the configuration bert_mini, and, where a folder of labelled texts is given, fine-tuning of the MLM + NSP result
 and of the same network with random weights, each as it is best on the development split with the first seed: at one of
-several learning rates, with adversarial training or without. A third start, random layers on the token table that was
-counted before the run, tells what training adds to counting. Accuracy is that of masked tokens of the held-out novels;
-the tables of counts (pretraining_baselines.py) are asked for the same tokens. What a work folder already holds is not
-done again.
+several learning rates, with adversarial training or without. Two more starts: random layers on the token table that was
+counted before the run, which tells what training adds to counting; and the result once it has read the training texts
+without their labels (configuration adapt), which takes minutes of its own. Accuracy is that of masked tokens of the
+held-out novels; the tables of counts (pretraining_baselines.py) are asked for the same tokens. What a work folder
+already holds is not done again.
 
 Example:
     python benchmarks/pretraining_quality.py path/to/novels --work-dir runs --classify path/to/sentiment-mr
@@ -36,6 +37,7 @@ RUNS: dict[str, dict[str, str]] = {
     "sop": {"examples.objective": "sop", "training.steps": "2200"},
 }
 EVALUATION_BATCHES = 40
+STARTS = ("pretrained", "adapted", "random", "counts")
 ADVERSARIAL_AFTER = 1 / 3  # of the steps of fine-tuning; from the first on neither start learns by every seed
 Setting = tuple[float, float]  # learning rate, size of adversarial moves
 
@@ -122,6 +124,21 @@ def bare_start(trained: Path, folder: Path, shards: Path | None = None) -> None:
     encoder.save_pretrained(folder, tokenizer=model.tokenizer)
 
 
+def adapt(trained: Path, run: Path, data: Path, steps: int, settings: Sequence[str]) -> None:
+    """Go on from a checkpoint on the training texts without their labels; the result is in `run`."""
+    from keras_bert.data.tables import read_rows
+
+    texts, shards = run.with_suffix(".txt"), run.with_suffix(".shards")
+    if not (shards / "manifest.json").exists():
+        texts.write_text("".join(f"{row.text}\n" for row in read_rows(data / "train.tsv")), encoding="utf-8")
+        keras_bert("prepare-data", texts, "--format", "line", "--tokenizer", trained, "-o", shards, "--shards", 1)
+    changes = [f"model.init={trained}", f"training.steps={steps}", *settings]
+    options = [option for setting in changes for option in ("--set", setting)]
+    keras_bert("pretrain", "adapt", "--data", shards, "--work-dir", run, *options)
+    minutes = json.loads((run / "report.json").read_text(encoding="utf-8"))["seconds"] / 60
+    print(f"{run.name}: {steps} steps in {minutes:.1f} minutes")
+
+
 def fine_tuned(
     work: Path, name: str, start: Path, data: Path, setting: Setting, epochs: int, seed: int
 ) -> dict[str, float]:
@@ -138,14 +155,12 @@ def fine_tuned(
 
 
 def compare_starts(
-    trained: Path, name: str, work: Path, data: Path, settings: Sequence[Setting], epochs: int, seeds: Sequence[int]
+    starts: dict[str, Path], work: Path, data: Path, settings: Sequence[Setting], epochs: int, seeds: Sequence[int]
 ) -> dict[str, Any]:
     """Accuracy of each start: with the first seed in every setting, with the others in the one that is best on dev."""
-    bare_start(trained, work / "random")
-    bare_start(trained, work / "counts", work / "shards")
     found: dict[str, Any] = {}
     rows = []
-    for start, path in {name: trained, "random": work / "random", "counts": work / "counts"}.items():
+    for start, path in starts.items():
         one = (work, start, path, data)
         runs = {setting: [fine_tuned(*one, setting, epochs, seeds[0])] for setting in settings}
         best = max(runs, key=lambda setting: runs[setting][0]["dev"])
@@ -175,6 +190,8 @@ def main() -> None:
     )
     parser.add_argument("--from-step", type=int, metavar="N", help="fine-tune this step's checkpoint, not the last")
     parser.add_argument("--classify", type=Path, help="folder with train.tsv, dev.tsv and test.tsv to fine-tune on")
+    parser.add_argument("--starts", nargs="+", choices=STARTS, default=STARTS, help="of it; default: %(default)s")
+    parser.add_argument("--adapt", type=int, default=1000, metavar="STEPS", help="default: %(default)s")
     parser.add_argument("--rates", type=float, nargs="+", default=[1.5e-4, 3e-4, 6e-4], help="default: %(default)s")
     parser.add_argument(
         "--adversarial", type=float, nargs="+", default=[0.0, 0.02], help="of fine-tuning; default: %(default)s"
@@ -213,8 +230,19 @@ def main() -> None:
         trained, name = work / arguments.objectives[0], arguments.objectives[0]
         if arguments.from_step:
             trained, name = WorkDir(trained).checkpoint_path(arguments.from_step), f"{name}-{arguments.from_step}"
+        places = {
+            "pretrained": (name, trained),
+            "adapted": (adapted := f"{name}-adapted-{arguments.adapt}", work / adapted),
+            **{start: (start, work / start) for start in ("random", "counts")},
+        }
+        for start in arguments.starts:
+            if start == "adapted":
+                adapt(trained, work / adapted, arguments.classify, arguments.adapt, arguments.set)
+            elif start != "pretrained":
+                bare_start(trained, work / start, work / "shards" if start == "counts" else None)
+        starts = dict(places[start] for start in arguments.starts)
         figures["fine-tuned"] = compare_starts(
-            trained, name, work, arguments.classify, settings, arguments.epochs, arguments.seeds
+            starts, work, arguments.classify, settings, arguments.epochs, arguments.seeds
         )
     if arguments.json:
         write_json(arguments.json, {"machine": machine_facts(["keras", "tensorflow"]), **figures})

@@ -20,7 +20,7 @@ from keras_bert.training.strategies import Distribution
 _KINDS: dict[str, Kind] = {"bert": "wordpiece", "distilbert": "wordpiece", "roberta": "bpe", "albert": "unigram"}
 _VOCABULARY = 400
 _TINY = {"hidden_size": 32, "num_layers": 2, "num_heads": 2, "intermediate_size": 64, "max_positions": 64}
-# Whose shape, made tiny, a teacher has.
+# Whose shape, made tiny, a teacher has, and a checkpoint to start from.
 _TEACHER = "bert_mini_uncased"
 _SENTENCES_A_DOCUMENT = 12
 _EXAMPLES_A_REPLICA = 4
@@ -40,6 +40,8 @@ def shrink(values: Mapping[str, Any], distribution: Distribution) -> dict[str, A
     model = values.setdefault("model", {})
     distillation = values.setdefault("distillation", {})
     from_layers = distillation.get("layers", 0) > 0
+    if model.get("init"):
+        model["preset"] = model.get("preset") or _TEACHER
     preset = PRESETS[_TEACHER] if from_layers else PRESETS.get(model.get("preset", ""))
     if preset is None:
         raise ConfigError(f"--smoke needs model.preset, one of {', '.join(PRESETS)}; got {model.get('preset')!r}")

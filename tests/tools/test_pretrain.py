@@ -74,7 +74,7 @@ def test_another_configuration_is_refused(work_dir, capsys, monkeypatch):
 
 def test_errors_are_one_line(tmp_path: pathlib.Path, capsys, monkeypatch):
     assert run("pretrain", "bert_maxi", "--work-dir", tmp_path / "x") == 2
-    assert "no configuration bert_maxi: expected a TOML file, or one of albert_base_v2, " in capsys.readouterr().err
+    assert "no configuration bert_maxi: expected a TOML file, or one of adapt, " in capsys.readouterr().err
     for key, message in (
         ("training.stepz", "[training] has no stepz; known: steps, batch_size"),
         ("model.encoder.hidden_sz", "[model.encoder] has no hidden_sz; known: "),

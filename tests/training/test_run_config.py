@@ -49,7 +49,7 @@ def test_configs_are_whole_and_can_be_made_small(path):
 def test_there_is_a_config_for_every_recipe():
     names = {path.stem for path in CONFIGS}
     recipes = {"bert_mini", "bert_base_128", "bert_base_512", "bert_large_128", "bert_large_512"}
-    assert names == {*recipes, "roberta_base", "albert_base_v2", "distilbert"}
+    assert names == {*recipes, "roberta_base", "albert_base_v2", "distilbert", "adapt"}
 
 
 def test_defaults_are_filled_in_and_values_typed():
