@@ -1,10 +1,11 @@
 """What each tool of compression costs and gains, over seeds: a fine-tuned teacher made smaller in one way at a time.
 
 For each set and seed a teacher is fine-tuned as `finetune` does by default and written as float32 and by every recipe
-of `quantize`, also trained for static_int8; distilled to half its layers, also with altered copies of the texts, beside
-the same student from the labels alone, started from the teacher's layers and from those of the untrained checkpoint;
-pruned of half of its heads and feed-forward, of half and 80% of its weights, of 2 of 4; its vocabulary cut to 8,000;
-and compressed by all of it to 8 MB and an eighth of the time. Every checkpoint is exported as dynamic_int8. All files
+of `quantize`, also trained for static_int8; distilled to half its layers, also with altered copies of the texts or with
+sentences of novels, which have no labels, beside the same student from the labels alone, started from the teacher's
+layers and from those of the untrained checkpoint; pruned of half of its heads and feed-forward, of half and 80% of its
+weights, of 2 of 4; its vocabulary cut to 8,000; and compressed by all of it to 8 MB and an eighth of the time. Every
+checkpoint is exported as dynamic_int8. All files
 are scored on the test set by the edge runner; their speed is that of the first seed's files in interleaved turns, batch
 1, one thread.
 
@@ -21,6 +22,7 @@ from __future__ import annotations
 import argparse
 import json
 import pathlib
+import random
 import statistics
 from typing import Any
 
@@ -33,12 +35,14 @@ from keras_bert_tools.tasks import ADAPTERS
 from report import machine_facts, print_table, write_json
 
 import keras_bert as kb
+from keras_bert.data.sentences import paragraphs, split_sentences
 from keras_bert.models.structure import keep_layers, spread_layers
 
 # A job and its options; the names are those of the rows.
 JOBS: dict[str, tuple[str, ...]] = {
     "half the layers, distilled": ("distill", "--layers", "HALF_LAYERS"),
     "half the layers, three copies": ("distill", "--layers", "HALF_LAYERS", "--copies", "3", "--adversarial", "0"),
+    "half the layers, sentences of novels": ("distill", "--layers", "HALF_LAYERS", "--unlabelled", "NOVELS"),
     "half the layers, no teacher": ("prune", "--layers", "HALF_LAYERS", "--soft", "0", "--hard", "1", "--epochs", "5"),
     "half the heads and feed-forward": ("prune", "--heads", "HALF_HEADS", "--feedforward", "HALF_UNITS"),
     "50% zeros": ("prune", "--sparsity", "0.5"),
@@ -59,6 +63,7 @@ RECIPES: dict[str, tuple[str, ...]] = {
 FLOAT, INT8, TOGETHER = "float32", "dynamic_int8", "all together"
 UNTAUGHT = "half the layers, never a teacher"
 ROWS = (*JOBS, *RECIPES, UNTAUGHT, TOGETHER)
+SENTENCES = 7000  # of novels, about as many as the texts of sentiment-mr
 NOT_MET = 3  # status of `compress` where the target was missed
 
 # Row, measure and what its mean over the seeds is to be.
@@ -142,7 +147,10 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
         "HALF_LAYERS": config.num_layers // 2,
         "HALF_HEADS": config.num_heads // 2,
         "HALF_UNITS": config.intermediate_size // 2,
+        "NOVELS": options.work_dir / "novels.txt",
     }
+    if any("NOVELS" in JOBS.get(row, ()) for row in wanted) and not sizes["NOVELS"].exists():
+        write_sentences(sorted((options.data / "text-novels").glob("*.txt")), sizes["NOVELS"])
     for row, (job, *arguments) in JOBS.items():
         if row in wanted:
             out = folder / slug(row)
@@ -178,6 +186,14 @@ def one_seed(options: argparse.Namespace, name: str, seed: int) -> list[dict[str
     for row in rows[1:]:
         row["latency"] = rows[0]["latency"] * times_as_long(pathlib.Path(row["file"]), found[FLOAT][0], task, test)
     return rows
+
+
+def write_sentences(novels: list[pathlib.Path], path: pathlib.Path) -> None:
+    """Sentences of 5 to 40 words, the same for every seed, one a line."""
+    texts = (part for novel in novels for part in paragraphs(novel.read_text("utf-8"), join_lines=True))
+    found = [sentence for text in texts for sentence in split_sentences(text) if 5 <= len(sentence.split()) <= 40]
+    chosen = random.Random(0).sample(found, min(SENTENCES, len(found)))
+    path.write_text("".join(f"{' '.join(sentence.split())}\n" for sentence in chosen), "utf-8")
 
 
 def exported(checkpoint: pathlib.Path) -> pathlib.Path:
