@@ -17,7 +17,7 @@ from .strategies import STRATEGIES
 # Keras dtype policy of each precision. Weights, gradients, slots and losses are float32 in all of them.
 PRECISIONS = {"float32": "float32", "bfloat16": "mixed_bfloat16", "float16": "mixed_float16"}
 POSITIONS = ("random", "sinusoids")
-ELEMENTWISE = "elementwise"
+AUTO, ELEMENTWISE = "auto", "elementwise"
 TOKENS = ("random", "cooccurrence")
 
 
@@ -78,7 +78,7 @@ class TrainingSettings:
             done. 0: its whole share.
         precision: `float32`, `bfloat16` or `float16` (with dynamic loss scaling).
         jit_compile: XLA; `elementwise`: for what lies between the matrix products alone, and TensorFlow computes these,
-            which knows a CPU's instructions for bfloat16.
+            which knows a CPU's instructions for bfloat16; `auto`: that for bfloat16 on a CPU, true for all else.
         steps_per_call: steps between two looks of Python. rematerialize: keep only the inputs of each layer and
             compute the rest again on the way back.
         seed: of weights, examples and dropout.
@@ -88,7 +88,7 @@ class TrainingSettings:
     batch_size: int
     micro_batch_size: int = 0
     precision: str = "float32"
-    jit_compile: bool | str = True
+    jit_compile: bool | str = AUTO
     steps_per_call: int = 1
     rematerialize: bool = False
     seed: int = 0
@@ -97,12 +97,8 @@ class TrainingSettings:
         positive(self, "training", "steps", "batch_size", "steps_per_call")
         require(self.micro_batch_size >= 0, "training.micro_batch_size", "0 or more", self.micro_batch_size)
         if isinstance(self.jit_compile, str):
-            require(
-                self.jit_compile == ELEMENTWISE,
-                "training.jit_compile",
-                f"true, false or {ELEMENTWISE}",
-                self.jit_compile,
-            )
+            known = self.jit_compile in (AUTO, ELEMENTWISE)
+            require(known, "training.jit_compile", f"true, false, {AUTO} or {ELEMENTWISE}", self.jit_compile)
         require(0 <= self.seed < 2**32, "training.seed", "a number from 0 to 2^32 - 1", self.seed)
         one_of("training.precision", self.precision, PRECISIONS)
 

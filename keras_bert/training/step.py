@@ -40,6 +40,7 @@ class PretrainingStep:
             `keras_bert.layers.fused_elementwise`.
 
     Attributes:
+        jit_compile: as above.
         state: the variables beside weights and slots that go on from step to step, by name.
     """
 
@@ -69,6 +70,7 @@ class PretrainingStep:
             "loss_scale": self.loss_scale,
             "good_steps": self.good_steps,
         }
+        self.jit_compile = jit_compile
         self._fuses = jit_compile == ELEMENTWISE and not distribution.is_tpu
         self._compiles = bool(jit_compile) or distribution.is_tpu
         nested = jit_compile is True and not distribution.is_tpu

@@ -45,6 +45,12 @@ class Distribution:
         return self.name == "tpu"
 
     @property
+    def is_cpu(self) -> bool:
+        """Whether all replicas of this worker compute on its processor."""
+        devices = self.strategy.extended.worker_devices
+        return all(tf.DeviceSpec.from_string(device).device_type == "CPU" for device in devices)
+
+    @property
     def is_chief(self) -> bool:
         """Whether this process writes checkpoints and logs."""
         return self.worker == 0

@@ -152,6 +152,13 @@ def test_float16_skips_steps_that_overflow(data, tmp_path):
     assert second["tokens"] > first["tokens"]
 
 
+@pytest.mark.parametrize(("precision", "expected"), [("float32", True), ("bfloat16", "elementwise")])
+def test_left_to_itself_xla_has_no_products_in_bfloat16_on_a_processor(precision, expected, data, tmp_path):
+    values = make_config(data, training={"precision": precision}).to_dict()
+    del values["training"]["jit_compile"]
+    assert start(RunConfig.from_dict(values), tmp_path).step.jit_compile == expected
+
+
 def test_tokens_per_second_are_those_of_the_steps_alone(data, tmp_path, monkeypatch):
     """By a clock that steps move by 10 seconds and evaluations and checkpoints by 1000, over a run that is stopped."""
     config = make_config(

@@ -67,7 +67,11 @@ def test_defaults_are_filled_in_and_values_typed():
         ("examples", {"lenght": 3}, r"\[examples\] has no lenght; known: sequence_length, "),
         ("training", {"steps": "many"}, "training.steps: expected int, got 'many'"),
         ("training", {"jit_compile": 1}, "training.jit_compile: expected true, false or a text, got 1"),
-        ("training", {"jit_compile": "some"}, "training.jit_compile: expected true, false or elementwise, got some"),
+        (
+            "training",
+            {"jit_compile": "some"},
+            "training.jit_compile: expected true, false, auto or elementwise, got some",
+        ),
         ("training", {"rematerialize": 1}, "training.rematerialize: expected true or false, got 1"),
         ("training", {"steps": True}, "training.steps: expected int, got True"),
         ("training", {"precision": "float8"}, "training.precision: expected one of float32, bfloat16, float16"),
