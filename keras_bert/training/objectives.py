@@ -137,18 +137,15 @@ def _cross_entropy(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tuple[tf.Tens
 
 
 def _look(logits: tf.Tensor, targets: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """Loss, hits and the logarithm of what softmax divides by, all float32."""
-    # Written out: XLA makes one pass over the vocabulary of each reduction, and an argmax is a slow one. In 16 bits
-    # where that is exact, so that no pass writes all logits as float32 for the next one.
-    highest = tf.reduce_max(logits, axis=-1, keepdims=True)
+    """Loss, hits and the logarithm of what softmax divides by."""
+    logits = tf.cast(logits, tf.float32)  # XLA's reductions of 16 bits take several times as long on a CPU
+    target = tf.gather(logits, targets, batch_dims=targets.shape.rank)
+    # Written out: XLA makes one pass over the vocabulary of each reduction, and an argmax is a slow one.
+    top = tf.reduce_max(logits, axis=-1)
+    total = tf.math.log(tf.reduce_sum(tf.exp(logits - tf.expand_dims(top, -1)), axis=-1)) + top
     # A target that ties for the top is a guess among those that do: low precision makes many ties, and logits that are
     # all alike know nothing.
-    ties = tf.reduce_sum(tf.cast(logits >= highest, tf.float32), axis=-1)
-    target, top = (
-        tf.cast(x, tf.float32) for x in (tf.gather(logits, targets, batch_dims=targets.shape.rank), highest[..., 0])
-    )
-    shifted = tf.cast(logits, tf.float32) - tf.expand_dims(top, -1)
-    total = tf.math.log(tf.reduce_sum(tf.exp(shifted), axis=-1)) + top
+    ties = tf.reduce_sum(tf.cast(logits >= tf.expand_dims(top, -1), tf.float32), axis=-1)
     return total - target, tf.where(target >= top, 1 / ties, 0.0), total
 
 
