@@ -5,9 +5,8 @@ of `quantize`, also trained for static_int8; distilled to half its layers, also 
 sentences of novels, which have no labels, beside the same student from the labels alone, started from the teacher's
 layers and from those of the untrained checkpoint; pruned of half of its heads and feed-forward, of half and 80% of its
 weights, of 2 of 4; its vocabulary cut to 8,000; and compressed by all of it to 8 MB and an eighth of the time. Every
-checkpoint is exported as dynamic_int8. All files
-are scored on the test set by the edge runner; their speed is that of the first seed's files in interleaved turns, batch
-1, one thread.
+checkpoint is exported as dynamic_int8. All files are scored on the test set by the edge runner; their speed is that of
+the first seed's files in interleaved turns, batch 1, one thread.
 
 Prints for each set a row a file, means over the seeds, and which of the project's aims they reach. What is done is read
 from its folder, so the script can be interrupted.

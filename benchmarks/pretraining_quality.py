@@ -65,11 +65,16 @@ def pretrain(objective: str, work: Path, steps: int | None, settings: Sequence[s
     changes = {"data.evaluation": work / "held-out", **RUNS[objective]}
     if steps is not None:
         changes["training.steps"] = str(steps)
-    chosen = [f"{key}={value}" for key, value in changes.items()] + list(settings)
-    options = [option for setting in chosen for option in ("--set", setting)]
-    keras_bert("pretrain", CONFIG, "--data", work / "shards", "--work-dir", work / objective, *options)
+    train(CONFIG, work / "shards", work / objective, changes, settings)
     lines = (work / objective / "metrics.jsonl").read_text(encoding="utf-8").splitlines()
     return [record for record in map(json.loads, lines) if record["kind"] == "evaluation"]
+
+
+def train(config: str, shards: Path, run: Path, changes: dict[str, Any], settings: Sequence[str]) -> None:
+    """`keras-bert pretrain` with changes of its configuration."""
+    chosen = [f"{key}={value}" for key, value in changes.items()] + list(settings)
+    options = [option for setting in chosen for option in ("--set", setting)]
+    keras_bert("pretrain", config, "--data", shards, "--work-dir", run, *options)
 
 
 def baselines(objective: str, work: Path) -> dict[str, float]:
@@ -132,9 +137,7 @@ def adapt(trained: Path, run: Path, data: Path, steps: int, settings: Sequence[s
     if not (shards / "manifest.json").exists():
         texts.write_text("".join(f"{row.text}\n" for row in read_rows(data / "train.tsv")), encoding="utf-8")
         keras_bert("prepare-data", texts, "--format", "line", "--tokenizer", trained, "-o", shards, "--shards", 1)
-    changes = [f"model.init={trained}", f"training.steps={steps}", *settings]
-    options = [option for setting in changes for option in ("--set", setting)]
-    keras_bert("pretrain", "adapt", "--data", shards, "--work-dir", run, *options)
+    train("adapt", shards, run, {"model.init": trained, "training.steps": steps}, settings)
     minutes = json.loads((run / "report.json").read_text(encoding="utf-8"))["seconds"] / 60
     print(f"{run.name}: {steps} steps in {minutes:.1f} minutes")
 

@@ -14,14 +14,14 @@ pytestmark = pytest.mark.tensorflow_only
 SEED = tf.constant([3, 4])
 
 
-def with_gradients(function, tensors, upstream, fused, seed=SEED):
+def with_gradients(function, tensors, upstream, fused):
     """Value and gradients of `function(*tensors)`, float64, in a graph of known shapes."""
 
     @tf.function(autograph=False)
     def graph(upstream, *tensors):
         with fused_elementwise(fused), tf.GradientTape() as tape:
             tape.watch(tensors)
-            with dropout_seed(seed):
+            with dropout_seed(SEED):
                 value = function(*tensors)
             gradients = tape.gradient(value, tensors, output_gradients=tf.cast(upstream, value.dtype))
         return [value, *gradients]
