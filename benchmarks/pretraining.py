@@ -6,7 +6,8 @@ number of masked tokens a row. KerasHub's `BertMaskedLM` runs `train_on_batch` w
 setting; `transformers`' `BertForMaskedLM` runs eagerly and scores every position, as it does for its users. "our matrix
 products" is the time of the products of our own step alone, each of the shapes that occur and its two gradients, as
 often as they occur, by XLA or without it, whichever is quicker for the shape: the floor of this step on this machine in
-this precision.
+this precision. Our step and its products keep the memory they free (`keras_bert.hold_memory`), as `keras-bert pretrain`
+does; `--hold-memory all` grants it to the peers, which do not do so by themselves.
 
 Needs benchmarks/requirements.txt and, for PyTorch, benchmarks/requirements-reference.txt.
 
@@ -28,6 +29,8 @@ from typing import Any
 import numpy as np
 from report import machine_facts, print_table, write_json
 
+from keras_bert import hold_memory
+
 VOCABULARY, HIDDEN, LAYERS, HEADS, INTERMEDIATE = 30522, 256, 4, 4, 1024
 OURS, KERAS_HUB, TRANSFORMERS, PRODUCTS = "keras_bert", "KerasHub", "transformers (PyTorch)", "our matrix products"
 # Ratios that the project holds itself to: tokens a second over each peer's, step over the floor.
@@ -35,6 +38,8 @@ TARGETS = {KERAS_HUB: 1.4, TRANSFORMERS: 3.0, PRODUCTS: 1.4}
 
 # Name -> `jit_compile` of our step.
 JIT = {"whole": True, "elementwise": "elementwise", "none": False}
+# `--hold-memory` -> whose processes keep what they free.
+HOLDING = {"ours": (OURS, PRODUCTS), "all": (OURS, KERAS_HUB, TRANSFORMERS, PRODUCTS), "none": ()}
 Step = Callable[[], object]
 
 
@@ -215,6 +220,8 @@ CONTESTANTS: dict[str, Callable[[argparse.Namespace, dict[str, np.ndarray]], Ste
 def serve(name: str, arguments: argparse.Namespace, connection: Any) -> None:
     """Take a step whenever asked and answer with its seconds; the first ones, which compile, are not counted."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    if name in HOLDING[arguments.hold_memory]:
+        hold_memory()
     step = CONTESTANTS[name](arguments, make_batch(arguments))
     for _ in range(3):
         step()
@@ -240,6 +247,7 @@ def main() -> None:
         default="whole",
         help="XLA for our whole step (default), for what lies between its products (bfloat16 on a CPU), or none",
     )
+    parser.add_argument("--hold-memory", choices=HOLDING, default="ours", help="who keeps the memory that a step frees")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="of PyTorch; TensorFlow takes every core")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--json", type=Path, help="write the figures here")

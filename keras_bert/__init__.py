@@ -23,6 +23,7 @@ _PUBLIC = {
     "Tokenizer": "tokenizers",
     "adamw": "training",
     "fine_tuning_optimizer": "training",
+    "hold_memory": "memory",
 }
 _MODULES = ("data", "layers", "metrics", "models", "prediction", "training")
 

@@ -26,6 +26,8 @@ JOBS = {
     "prepare-data": "turn a corpus into shards of tokenised documents for pretraining",
     "demo": "fine-tune, export, run on the edge runner; one table",
 }
+# Jobs whose steps free as much memory as the next ones ask for.
+HOLD_MEMORY = ("pretrain", "finetune", "evaluate", "predict", "distill", "prune", "quantize", "compress", "demo")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +55,10 @@ def _overview() -> str:
 
 def _run(job: str, arguments: Sequence[str]) -> int:
     from keras_bert.errors import KerasBertError
+    from keras_bert.memory import hold_memory
 
+    if job in HOLD_MEMORY:
+        hold_memory()
     with quiet_imports():
         module = importlib.import_module(f".{job.replace('-', '_')}", __package__)
     summary, _, example = (module.__doc__ or "").partition("\n\n")
