@@ -18,7 +18,7 @@ from .batches import HeldOut, lanes_of, open_held_out
 from .initial import initial_model, start_from_counts
 from .objectives import Objective
 from .optimizers import OPTIMIZERS
-from .run_config import AUTO, ELEMENTWISE, RunConfig, TrainingSettings
+from .run_config import RunConfig
 from .schedules import WarmupPolynomialDecay
 from .state import Progress, restore_state
 from .step import PretrainingStep
@@ -88,7 +88,7 @@ def prepare(config: RunConfig, work_dir: str | os.PathLike[str], distribution: D
             seed=seed,
             clip_norm=config.optimizer.clip_norm or None,
             loss_scaling=training.precision == "float16",
-            jit_compile=_jit_compile(training, distribution),
+            jit_compile=training.jit_compile,
         )
     if config.model.tokens == "cooccurrence" and not saved:
         start_from_counts(model.encoder, data, distribution)
@@ -117,13 +117,6 @@ def last_checkpoint(folder: WorkDir, distribution: Distribution, timeout: float)
             )
         time.sleep(0.1)
     return found
-
-
-def _jit_compile(training: TrainingSettings, distribution: Distribution) -> bool | str:
-    """`training.jit_compile`, decided where it is left to us."""
-    if training.jit_compile != AUTO:
-        return training.jit_compile
-    return ELEMENTWISE if training.precision == "bfloat16" and distribution.is_cpu else True
 
 
 def _optimizer(config: RunConfig) -> Any:

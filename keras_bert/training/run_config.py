@@ -21,6 +21,16 @@ AUTO, ELEMENTWISE = "auto", "elementwise"
 TOKENS = ("random", "cooccurrence")
 
 
+def check_jit_compile(key: str, value: bool | str) -> None:
+    """Of texts `auto` and `elementwise` alone; `key` opens the message.
+
+    Raises:
+        ConfigError: another text.
+    """
+    known = value in (AUTO, ELEMENTWISE) or not isinstance(value, str)
+    require(known, key, f"true, false, {AUTO} or {ELEMENTWISE}", value)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelSettings:
     """What is trained.
@@ -96,9 +106,7 @@ class TrainingSettings:
     def check(self) -> None:
         positive(self, "training", "steps", "batch_size", "steps_per_call")
         require(self.micro_batch_size >= 0, "training.micro_batch_size", "0 or more", self.micro_batch_size)
-        if isinstance(self.jit_compile, str):
-            known = self.jit_compile in (AUTO, ELEMENTWISE)
-            require(known, "training.jit_compile", f"true, false, {AUTO} or {ELEMENTWISE}", self.jit_compile)
+        check_jit_compile("training.jit_compile", self.jit_compile)
         require(0 <= self.seed < 2**32, "training.seed", "a number from 0 to 2^32 - 1", self.seed)
         one_of("training.precision", self.precision, PRECISIONS)
 

@@ -14,7 +14,7 @@ from ..layers.fusion import fused_elementwise
 from ..models.pretraining import PretrainingNetwork
 from .objectives import SMOOTHING, SUMS, Objective, total_weights
 from .optimizers import MomentOptimizer
-from .run_config import ELEMENTWISE
+from .run_config import AUTO, ELEMENTWISE, check_jit_compile
 from .strategies import Distribution
 
 # What a step returns, in order.
@@ -37,11 +37,14 @@ class PretrainingStep:
         clip_norm: largest norm of the whole gradient; None does not clip.
         loss_scaling: for float16.
         jit_compile: XLA (a TPU compiles in any case); "elementwise": for what lies between the products alone, see
-            `keras_bert.layers.fused_elementwise`.
+            `keras_bert.layers.fused_elementwise`; "auto": that for bfloat16 on a CPU, True for all else.
 
     Attributes:
-        jit_compile: as above.
+        jit_compile: as above, "auto" decided.
         state: the variables beside weights and slots that go on from step to step, by name.
+
+    Raises:
+        ConfigError: `jit_compile` is another text.
     """
 
     def __init__(
@@ -54,8 +57,12 @@ class PretrainingStep:
         seed: int = 0,
         clip_norm: float | None = 1.0,
         loss_scaling: bool = False,
-        jit_compile: bool | str = True,
+        jit_compile: bool | str = AUTO,
     ) -> None:
+        check_jit_compile("jit_compile", jit_compile)
+        if jit_compile == AUTO:
+            precision = network.model.encoder.embeddings.compute_dtype
+            jit_compile = ELEMENTWISE if precision == "bfloat16" and distribution.is_cpu else True
         self.network, self.optimizer, self.distribution = network, optimizer, distribution
         self.objective = objective or Objective()
         self.seed, self.clip_norm, self.loss_scaling = seed, clip_norm, loss_scaling

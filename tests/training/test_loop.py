@@ -156,7 +156,12 @@ def test_float16_skips_steps_that_overflow(data, tmp_path):
 def test_left_to_itself_xla_has_no_products_in_bfloat16_on_a_processor(precision, expected, data, tmp_path):
     values = make_config(data, training={"precision": precision}).to_dict()
     del values["training"]["jit_compile"]
-    assert start(RunConfig.from_dict(values), tmp_path).step.jit_compile == expected
+    found = start(RunConfig.from_dict(values), tmp_path).step
+    assert found.jit_compile == expected
+    made = PretrainingStep(found.network, found.optimizer, found.distribution)  # by hand
+    assert made.jit_compile == expected
+    with pytest.raises(ConfigError, match="jit_compile: expected true, false, auto or elementwise, got all"):
+        PretrainingStep(found.network, found.optimizer, found.distribution, jit_compile="all")
 
 
 def test_tokens_per_second_are_those_of_the_steps_alone(data, tmp_path, monkeypatch):
