@@ -11,6 +11,8 @@ starts. Every round each trains on the same number of texts; ratios are of media
                       (its default optimizer and loss, compiled by XLA, as it does by itself)
   keras_hub, same     `fit` on our batches, without XLA, which would compile anew for every length
 
+All share one process: --hold-memory, which `keras-bert finetune` does by itself, does it for the peers as well.
+
 Example:
     python benchmarks/finetuning_speed.py path/to/checkpoint train.tsv --rounds 9 --json speed.json
 Needs, beside the toolkit, torch, transformers and keras-hub; about 4 minutes on 2 cores.
@@ -141,8 +143,11 @@ def main() -> None:
     parser.add_argument("--batches", type=int, default=8, help="in each turn")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--warm-up", type=int, default=2, help="rounds that do not count: graphs are traced in them")
+    parser.add_argument("--hold-memory", action="store_true", help="keep what a step frees, for all of them")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
+    if options.hold_memory:
+        kb.hold_memory()
     keras.utils.set_random_seed(0)
     texts = Texts(options)
     torch_train = reference(options.checkpoint)
