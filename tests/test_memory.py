@@ -27,7 +27,7 @@ ONE_ARRAY = (100 << 20) // os.sysconf("SC_PAGE_SIZE")
 
 
 def pages(first: str, **environment: str) -> int:
-    """Pages that the arrays cost after `first`, which says on the line before whether memory is held."""
+    """Pages that the arrays cost in a process that runs `first` before."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith(("MALLOC_", "GLIBC_TUNABLES"))}
     command = [sys.executable, "-c", first + COUNT]
     done = subprocess.run(command, env={**clean, **environment}, capture_output=True, text=True, check=True)

@@ -22,12 +22,12 @@ TOKENS = ("random", "cooccurrence")
 
 
 def check_jit_compile(key: str, value: bool | str) -> None:
-    """Of texts `auto` and `elementwise` alone; `key` opens the message.
+    """True, False, `auto` or `elementwise`; `key` opens the message.
 
     Raises:
-        ConfigError: another text.
+        ConfigError: anything else.
     """
-    known = value in (AUTO, ELEMENTWISE) or not isinstance(value, str)
+    known = isinstance(value, bool) or value in (AUTO, ELEMENTWISE)
     require(known, key, f"true, false, {AUTO} or {ELEMENTWISE}", value)
 
 

@@ -44,7 +44,7 @@ class PretrainingStep:
         state: the variables beside weights and slots that go on from step to step, by name.
 
     Raises:
-        ConfigError: `jit_compile` is another text.
+        ConfigError: `jit_compile` is none of these.
     """
 
     def __init__(
