@@ -6,9 +6,10 @@ import gc
 import os
 import sys
 
+from xla_flags import xla_flags
+
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-# XLA spends most of its time in LLVM on making fast code, which tiny models have no use for.
-os.environ.setdefault("XLA_FLAGS", "--xla_backend_optimization_level=0")
+os.environ.setdefault("XLA_FLAGS", xla_flags())
 # Two processes share the cores (tox.ini): with threads of their own for every operation they wait for one another.
 os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
 
@@ -64,4 +65,5 @@ def unallocated():
 
     with keras.StatelessScope(initialize_variables=False):
         yield
-    keras.utils.clear_session()
+    # Without the search for garbage that it ends with: it would look through the heap of all tests, once a model.
+    keras.utils.clear_session(free_memory=False)
