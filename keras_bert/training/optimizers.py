@@ -60,29 +60,42 @@ class MomentOptimizer(keras.optimizers.Optimizer):
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         index = self._get_variable_index(variable)
         slots = (variable, self.first_moments[index], self.second_moments[index])
-        new = self.new_values(gradient, *slots, learning_rate, self.iterations, self.excluded[index])
+        corrections = self.corrections(self.iterations)
+        new = self.new_values(gradient, *slots, learning_rate, corrections, self.excluded[index])
         for slot, value in zip(slots, new, strict=True):
             self.assign(slot, value)
 
+    def corrections(self, iterations: Any) -> tuple[Any, Any] | None:
+        """What the two moments of all variables are divided by after `iterations` steps; None for nothing."""
+        if not self.bias_correction:
+            return None
+        step = ops.cast(iterations, "float32") + 1
+        # 1 - beta ** t by expm1: the difference itself loses four digits in float32 at the first steps.
+        return -ops.expm1(step * math.log(self.beta_1)), -ops.expm1(step * math.log(self.beta_2))
+
     def new_values(
-        self, gradient: Any, value: Any, first: Any, second: Any, learning_rate: Any, iterations: Any, excluded: bool
+        self,
+        gradient: Any,
+        value: Any,
+        first: Any,
+        second: Any,
+        learning_rate: Any,
+        corrections: tuple[Any, Any] | None,
+        excluded: bool,
     ) -> tuple[Any, Any, Any]:
         """A variable and its two moments after one step; nothing is assigned.
 
         Args:
             gradient, value, first, second: of one shape, float32.
-            iterations: steps taken before this one. excluded: whether the variable is spared decay and adaptation.
+            corrections: those of the step. excluded: whether the variable is spared decay and adaptation.
         """
         gradient = ops.cast(gradient, value.dtype)
         rate = ops.cast(learning_rate, value.dtype)
         first = self.beta_1 * first + (1 - self.beta_1) * gradient
         second = self.beta_2 * second + (1 - self.beta_2) * ops.square(gradient)
         corrected_first, corrected_second = first, second
-        if self.bias_correction:
-            step = ops.cast(iterations, value.dtype) + 1
-            # 1 - beta ** t by expm1: the difference itself loses four digits in float32 at the first steps.
-            corrected_first = first / -ops.expm1(step * math.log(self.beta_1))
-            corrected_second = second / -ops.expm1(step * math.log(self.beta_2))
+        if corrections is not None:
+            corrected_first, corrected_second = first / corrections[0], second / corrections[1]
         direction = corrected_first / (ops.sqrt(corrected_second) + self.epsilon)
         if not excluded:
             direction = direction + self.decay_rate * value

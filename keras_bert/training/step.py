@@ -218,12 +218,13 @@ class PretrainingStep:
             gradients = [gradient * factor for gradient in gradients]
         rate = optimizer._learning_rate
         rate = tf.cast(rate(iterations) if callable(rate) else rate, tf.float32)
+        corrections = optimizer.corrections(iterations)
         values: list[list[tf.Tensor]] = [[], [], []]
         for i, gradient in enumerate(gradients):
             slots = (old[i], old[count + i], old[2 * count + i])
             for column, value in zip(
                 values,
-                optimizer.new_values(gradient, *slots, rate, iterations, optimizer.excluded[i]),
+                optimizer.new_values(gradient, *slots, rate, corrections, optimizer.excluded[i]),
                 strict=True,
             ):
                 column.append(value)
