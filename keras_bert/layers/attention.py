@@ -11,8 +11,10 @@ from keras import ops
 from ..config import EncoderConfig
 from .dense import Dense
 from .dropout import Dropout
+from .fusion import is_fusing
 from .initializers import weight_initializer
-from .pieces import softmax_and_drop
+from .pieces import softmax_and_drop, split_heads
+from .product import product_of_rows
 
 
 def attention_bias(visible: Any, dtype: str) -> Any:
@@ -77,20 +79,33 @@ class SelfAttention(keras.layers.Layer):
         `attention_bias` is added to the scores; any shape that broadcasts to theirs. `queries` are the rows of `x` that
         look, `[batch, queries, hidden_size]`; None for all of them.
         """
+        context, probabilities = self.context(x, attention_bias, queries, training=training)
+        return self.out(context), probabilities
+
+    def context(
+        self, x: Any, attention_bias: Any, queries: Any = None, training: bool | None = None
+    ) -> tuple[Any, Any]:
+        """What `attend` gives to `out`, `[batch, queries, attention_size]`, and the probabilities."""
         config = self.config
         queries = x if queries is None else queries
         batch, size = ops.shape(x)[0], config.attention_size // config.num_heads
+        scale = 1 / math.sqrt(size)
+        if is_fusing():
+            query, key, value = (
+                split_heads(dense, rows, config.num_heads, factor)
+                for dense, rows, factor in ((self.query, queries, scale), (self.key, x, 1.0), (self.value, x, 1.0))
+            )
+            scores = product_of_rows(query, key)
+        else:
 
-        def heads(dense: Dense, rows: Any, axes: tuple[int, ...] = (0, 2, 1, 3)) -> Any:
-            return ops.transpose(ops.reshape(dense(rows), (batch, -1, config.num_heads, size)), axes)
+            def heads(dense: Dense, rows: Any, axes: tuple[int, ...] = (0, 2, 1, 3)) -> Any:
+                return ops.transpose(ops.reshape(dense(rows), (batch, -1, config.num_heads, size)), axes)
 
-        query = heads(self.query, queries) * (1 / math.sqrt(size))
-        scores = ops.matmul(query, heads(self.key, x, (0, 2, 3, 1)))
+            query, value = heads(self.query, queries) * scale, heads(self.value, x)
+            scores = ops.matmul(query, heads(self.key, x, (0, 2, 3, 1)))
         probabilities, kept = softmax_and_drop(scores, attention_bias, self.dropout, training)
-        context = ops.matmul(kept, heads(self.value, x))
-        context = ops.transpose(context, (0, 2, 1, 3))
-        context = ops.reshape(context, (batch, -1, config.attention_size))
-        return self.out(context), probabilities
+        context = ops.transpose(ops.matmul(kept, value), (0, 2, 1, 3))
+        return ops.reshape(context, (batch, -1, config.attention_size)), probabilities
 
     def compute_output_shape(
         self, x_shape: tuple, attention_bias_shape: tuple | None = None, queries_shape: tuple | None = None

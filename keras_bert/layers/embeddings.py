@@ -15,6 +15,7 @@ from ..config import EncoderConfig
 from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
+from .pieces import normalized
 
 _CHANGE: contextvars.ContextVar[Callable[[Any], Any] | None] = contextvars.ContextVar(
     "changed_embeddings", default=None
@@ -96,7 +97,7 @@ class TextEmbedding(keras.layers.Layer):
         change = _CHANGE.get()
         if change is not None:
             x = change(x)
-        x = self.norm(ops.cast(x, self.compute_dtype))
+        x = normalized(self.norm, ops.cast(x, self.compute_dtype))
         x = self.dropout(x, training=training)
         return x if self.projection is None else self.projection(x)
 

@@ -17,6 +17,7 @@ import keras
 from keras import ops
 
 _ON: contextvars.ContextVar[bool] = contextvars.ContextVar("fused_elementwise", default=False)
+_COMPILED: contextvars.ContextVar[bool] = contextvars.ContextVar("compiled_on_cpu", default=False)
 
 
 @contextlib.contextmanager
@@ -27,6 +28,21 @@ def fused_elementwise(on: bool = True) -> Iterator[None]:
         yield
     finally:
         _ON.reset(token)
+
+
+@contextlib.contextmanager
+def compiled_on_cpu(on: bool = True) -> Iterator[None]:
+    """Inside, what is traced is for XLA on a CPU, and what it would compute slowly is written otherwise."""
+    token = _COMPILED.set(on)
+    try:
+        yield
+    finally:
+        _COMPILED.reset(token)
+
+
+def is_compiled_on_cpu() -> bool:
+    """Whether what is traced here is for XLA on a CPU; pieces always are."""
+    return _COMPILED.get() or is_fusing()
 
 
 def is_fusing() -> bool:

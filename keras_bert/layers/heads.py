@@ -11,7 +11,7 @@ from ..config import EncoderConfig
 from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
-from .pieces import activated
+from .pieces import activated, normalized
 from .product import tied_product
 from .transformer import activation
 
@@ -120,8 +120,12 @@ class MaskedLMHead(keras.layers.Layer):
         self.bias = self.add_weight(name="bias", shape=(self.config.vocab_size,), initializer="zeros")
 
     def call(self, x: Any, token_table: Any) -> Any:
-        x = self.norm(activated(self.dense, self.activation, x))
-        return tied_product(x, ops.cast(token_table, x.dtype)) + self.bias
+        return self.products(x, token_table) + self.bias
+
+    def products(self, x: Any, token_table: Any) -> Any:
+        """The logits before the bias is added."""
+        x = normalized(self.norm, activated(self.dense, self.activation, x))
+        return tied_product(x, ops.cast(token_table, x.dtype))
 
     def compute_output_shape(self, x_shape: tuple, token_table_shape: tuple | None = None) -> tuple:
         return (*x_shape[:-1], self.config.vocab_size)

@@ -1,6 +1,6 @@
 """The steps between products, each one program forward and one back inside `fused_elementwise`.
 
-XLA adds up columns slowly on a CPU: gradients of biases, scales and shifts are TensorFlow's sums of what a program
+XLA adds up columns slowly on a CPU: gradients of biases, scales and shifts are sums, by a product, of what a program
 leaves.
 """
 
@@ -15,7 +15,7 @@ from keras import ops
 from .dense import Dense
 from .dropout import Dropout, drop_by_hash
 from .fusion import is_fusing, program, wide
-from .product import product
+from .product import product, sum_of_rows
 
 
 def activated(dense: Dense, function: Callable[[Any], Any], x: Any) -> Any:
@@ -28,7 +28,7 @@ def activated(dense: Dense, function: Callable[[Any], Any], x: Any) -> Any:
     def run(x: Any, bias: Any) -> Any:
         def gradients(upstream: Any) -> tuple[Any, Any]:
             of_x = program(_activated_back, function=function)(upstream, x, bias)
-            return of_x, _sum_of_rows(of_x, bias.dtype)
+            return of_x, sum_of_rows(of_x, bias.dtype)
 
         return program(_activated, function=function)(x, bias), gradients
 
@@ -36,29 +36,72 @@ def activated(dense: Dense, function: Callable[[Any], Any], x: Any) -> Any:
 
 
 def add_and_norm(
-    norm: keras.layers.LayerNormalization, residual: Any, x: Any, dropout: Dropout, training: bool | None
+    norm: keras.layers.LayerNormalization,
+    residual: Any,
+    dense: Dense,
+    x: Any,
+    dropout: Dropout,
+    training: bool | None,
 ) -> Any:
-    """`norm(residual + dropout(x))`."""
-    if not (is_fusing() and dropout.is_known(training)):
-        return norm(residual + dropout(x, training=training))
+    """`norm(residual + dropout(dense(x)))`."""
+    if not (is_fusing() and dropout.is_known(training)) or dense.quantizer is not None:
+        return norm(residual + dropout(dense(x), training=training))
     import tensorflow as tf
 
     seeds, rate = dropout.seeds(training), dropout.rate
 
     @tf.custom_gradient
-    def run(residual: Any, x: Any, scale: Any, shift: Any) -> Any:
+    def run(residual: Any, x: Any, bias: Any, scale: Any, shift: Any) -> Any:
         forward = program(_add_and_norm, rate=rate, epsilon=norm.epsilon, dtype=x.dtype)
-        y, normalized, spread = forward(residual, x, scale, shift, *seeds)
+        y, normal, spread = forward(residual, x, bias, scale, shift, *seeds)
 
         def gradients(upstream: Any) -> tuple[Any, ...]:
             backward = program(_add_and_norm_back, rate=rate, dtype=x.dtype)
-            of_scale, of_residual, *dropped = backward(upstream, normalized, spread, scale, *seeds)
-            sums = (_sum_of_rows(v, scale.dtype) for v in (of_scale, upstream))
-            return of_residual, *(dropped or [of_residual]), *sums
+            of_scale, of_residual, *dropped = backward(upstream, normal, spread, scale, *seeds)
+            of_x = dropped[0] if dropped else of_residual
+            sums = (sum_of_rows(v, like.dtype) for v, like in ((of_x, bias), (of_scale, scale), (upstream, shift)))
+            return of_residual, of_x, *sums
 
         return y, gradients
 
-    return run(*map(tf.convert_to_tensor, (residual, x, norm.gamma, norm.beta)))
+    return run(*map(tf.convert_to_tensor, (residual, product(x, dense.kernel), dense.bias, norm.gamma, norm.beta)))
+
+
+def normalized(norm: keras.layers.LayerNormalization, x: Any) -> Any:
+    """`norm(x)`."""
+    if not is_fusing():
+        return norm(x)
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def run(x: Any, scale: Any, shift: Any) -> Any:
+        y, normal, spread = program(_norm, epsilon=norm.epsilon, dtype=x.dtype)(x, scale, shift)
+
+        def gradients(upstream: Any) -> tuple[Any, ...]:
+            of_scale, of_x = program(_norm_back, dtype=x.dtype)(upstream, normal, spread, scale)
+            return of_x, *(sum_of_rows(v, like.dtype) for v, like in ((of_scale, scale), (upstream, shift)))
+
+        return y, gradients
+
+    return run(*map(tf.convert_to_tensor, (x, norm.gamma, norm.beta)))
+
+
+def split_heads(dense: Dense, x: Any, heads: int, scale: float = 1.0) -> Any:
+    """`dense(x) * scale`, `[batch, length, heads * size]`, as `[batch, heads, length, size]`."""
+    shape = (-1, x.shape[1], heads, dense.units // heads)
+    if not is_fusing() or dense.quantizer is not None:
+        return ops.transpose(ops.reshape(dense(x), shape), (0, 2, 1, 3)) * scale
+    import tensorflow as tf
+
+    @tf.custom_gradient
+    def run(x: Any, bias: Any) -> Any:
+        def gradients(upstream: Any) -> tuple[Any, Any]:
+            of_x = program(_split_heads_back, scale=scale)(upstream)
+            return of_x, sum_of_rows(of_x, bias.dtype)
+
+        return program(_split_heads, heads=heads, scale=scale)(x, bias), gradients
+
+    return run(product(x, dense.kernel), tf.convert_to_tensor(dense.bias))
 
 
 def softmax_and_drop(scores: Any, bias: Any, dropout: Dropout, training: bool | None) -> tuple[Any, Any]:
@@ -83,11 +126,6 @@ def softmax_and_drop(scores: Any, bias: Any, dropout: Dropout, training: bool | 
     return probabilities[0], kept
 
 
-def _sum_of_rows(x: Any, dtype: Any) -> Any:
-    """`[..., n]` to `[n]`, added up in float32."""
-    return ops.cast(ops.sum(ops.cast(x, "float32"), axis=tuple(range(len(x.shape) - 1))), dtype)
-
-
 def _activated(x: Any, bias: Any, *, function: Callable[[Any], Any]) -> Any:
     wide_x, bias = wide(x, bias)
     return ops.cast(function(wide_x + bias), x.dtype)
@@ -103,11 +141,15 @@ def _activated_back(upstream: Any, x: Any, bias: Any, *, function: Callable[[Any
 
 
 def _add_and_norm(
-    residual: Any, x: Any, scale: Any, shift: Any, *seeds: Any, rate: float, epsilon: float, dtype: Any
+    residual: Any, x: Any, bias: Any, scale: Any, shift: Any, *seeds: Any, rate: float, epsilon: float, dtype: Any
 ) -> tuple[Any, ...]:
+    residual, x, bias = wide(residual, x, bias)
+    return _norm(residual + _drop(x + bias, seeds, rate), scale, shift, epsilon=epsilon, dtype=dtype)
+
+
+def _norm(x: Any, scale: Any, shift: Any, *, epsilon: float, dtype: Any) -> tuple[Any, ...]:
     """Also what the way back reads: the values before scale and shift, and by what they were multiplied."""
-    residual, x, scale, shift = wide(residual, x, scale, shift)
-    x = residual + _drop(x, seeds, rate)
+    x, scale, shift = wide(x, scale, shift)
     x = x - ops.mean(x, axis=-1, keepdims=True)
     spread = ops.rsqrt(ops.mean(ops.square(x), axis=-1, keepdims=True) + epsilon)
     x = x * spread
@@ -115,15 +157,34 @@ def _add_and_norm(
 
 
 def _add_and_norm_back(
-    upstream: Any, normalized: Any, spread: Any, scale: Any, *seeds: Any, rate: float, dtype: Any
+    upstream: Any, normal: Any, spread: Any, scale: Any, *seeds: Any, rate: float, dtype: Any
 ) -> tuple[Any, ...]:
     """Gradients of the scale, before it is summed over the rows, of the residual and, where it differs, of `x`."""
-    upstream, normalized, scale = wide(upstream, normalized, scale)
+    of_scale, of_residual = _norm_back(upstream, normal, spread, scale, dtype="float32")
+    dropped = [ops.cast(drop_by_hash(of_residual, seed, rate), dtype) for seed in seeds]
+    return of_scale, ops.cast(of_residual, dtype), *dropped
+
+
+def _norm_back(upstream: Any, normal: Any, spread: Any, scale: Any, *, dtype: Any) -> tuple[Any, Any]:
+    """Gradients of the scale, before it is summed over the rows, and of what was normalised."""
+    upstream, normal, scale = wide(upstream, normal, scale)
     g = upstream * scale
-    along = ops.mean(g * normalized, axis=-1, keepdims=True)
-    g = spread * (g - ops.mean(g, axis=-1, keepdims=True) - normalized * along)
-    dropped = [ops.cast(drop_by_hash(g, seed, rate), dtype) for seed in seeds]
-    return upstream * normalized, ops.cast(g, dtype), *dropped
+    along = ops.mean(g * normal, axis=-1, keepdims=True)
+    g = spread * (g - ops.mean(g, axis=-1, keepdims=True) - normal * along)
+    return upstream * normal, ops.cast(g, dtype)
+
+
+def _split_heads(x: Any, bias: Any, *, heads: int, scale: float) -> Any:
+    wide_x, bias = wide(x, bias)
+    split = ops.reshape((wide_x + bias) * scale, (*x.shape[:-1], heads, x.shape[-1] // heads))
+    return ops.cast(ops.transpose(split, (0, 2, 1, 3)), x.dtype)
+
+
+def _split_heads_back(upstream: Any, *, scale: float) -> Any:
+    batch, heads, length, size = upstream.shape
+    (wide_upstream,) = wide(upstream)
+    merged = ops.reshape(ops.transpose(wide_upstream * scale, (0, 2, 1, 3)), (batch, length, heads * size))
+    return ops.cast(merged, upstream.dtype)
 
 
 def _softmax_and_drop(scores: Any, bias: Any, *seeds: Any, rate: float, dtype: Any) -> tuple[Any, ...]:

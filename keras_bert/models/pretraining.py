@@ -11,6 +11,7 @@ from keras import ops
 
 from ..layers import dropout as seeds
 from ..layers.attention import attention_bias
+from ..layers.fusion import is_fusing
 from .language import MaskedLanguageModel, PretrainingModel
 
 # In which a part of the network draws its dropout masks, by the part's number.
@@ -41,7 +42,8 @@ class PretrainingNetwork(keras.Model):
     number a text, 0 padding) and `position_ids` `[batch, length]` (from 0 in each text). Others are passed over.
 
     Outputs: `mlm_logits` `[batch, masked, vocab_size]`, `sentence_logits` `[batch, pairs, 2]` and, where asked for,
-    `sequence_output` `[batch, length, hidden_size]`.
+    `sequence_output` `[batch, length, hidden_size]`. Inside `fused_elementwise` also the logits' two parts,
+    `mlm_products` and `mlm_bias` `[vocab_size]`: a loss that adds them itself saves a pass over the logits.
 
     Args:
         packed: rows hold several texts, and no token sees another text's (block-diagonal attention).
@@ -118,7 +120,13 @@ class PretrainingNetwork(keras.Model):
             x = self._block(encoder.blocks[schedule[-1]], scope, len(schedule))(states, bias, x)
 
         count = masked.shape[1]
-        outputs = {"mlm_logits": self.model.head(x[:, :count], encoder.embeddings.token_table)}
+        head, table = self.model.head, encoder.embeddings.token_table
+        if is_fusing():
+            products = head.products(x[:, :count], table)
+            bias = ops.cast(head.bias, products.dtype)
+            outputs = {"mlm_logits": products + bias, "mlm_products": products, "mlm_bias": bias}
+        else:
+            outputs = {"mlm_logits": head(x[:, :count], table)}
         if self.model.sentence_head is not None:
             pooled = encoder.pooler(x[:, count:])
             outputs["sentence_logits"] = _in_training(scope, len(schedule) + 1, self.model.sentence_head)(pooled)

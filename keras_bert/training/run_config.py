@@ -88,7 +88,8 @@ class TrainingSettings:
             done. 0: its whole share.
         precision: `float32`, `bfloat16` or `float16` (with dynamic loss scaling).
         jit_compile: XLA; `elementwise`: for what lies between the matrix products alone, and TensorFlow computes these,
-            which knows a CPU's instructions for bfloat16; `auto`: that for bfloat16 on a CPU, true for all else.
+            which knows a CPU's instructions for bfloat16 and AVX512; `auto`: that on a CPU for bfloat16 and, where
+            there is AVX512, for float32, true for all else.
         steps_per_call: steps between two looks of Python. rematerialize: keep only the inputs of each layer and
             compute the rest again on the way back.
         seed: of weights, examples and dropout.

@@ -10,8 +10,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from ..layers.fusion import fused_elementwise
+from ..layers.fusion import compiled_on_cpu, fused_elementwise
 from ..models.pretraining import PretrainingNetwork
+from ..processor import instruction_sets
 from .objectives import SMOOTHING, SUMS, Objective, total_weights
 from .optimizers import MomentOptimizer
 from .run_config import AUTO, ELEMENTWISE, check_jit_compile
@@ -37,7 +38,8 @@ class PretrainingStep:
         clip_norm: largest norm of the whole gradient; None does not clip.
         loss_scaling: for float16.
         jit_compile: XLA (a TPU compiles in any case); "elementwise": for what lies between the products alone, see
-            `keras_bert.layers.fused_elementwise`; "auto": that for bfloat16 on a CPU, True for all else.
+            `keras_bert.layers.fused_elementwise`; "auto": that on a CPU for bfloat16 and, where there is AVX512, for
+            float32, True for all else.
 
     Attributes:
         jit_compile: as above, "auto" decided.
@@ -62,7 +64,9 @@ class PretrainingStep:
         check_jit_compile("jit_compile", jit_compile)
         if jit_compile == AUTO:
             precision = network.model.encoder.embeddings.compute_dtype
-            jit_compile = ELEMENTWISE if precision == "bfloat16" and distribution.is_cpu else True
+            # XLA's products on a CPU are written in AVX2, those that TensorFlow takes from oneDNN in what there is.
+            quicker = precision == "bfloat16" or (precision == "float32" and "avx512f" in instruction_sets())
+            jit_compile = ELEMENTWISE if distribution.is_cpu and quicker else True
         self.network, self.optimizer, self.distribution = network, optimizer, distribution
         self.objective = objective or Objective()
         self.seed, self.clip_norm, self.loss_scaling = seed, clip_norm, loss_scaling
@@ -140,7 +144,9 @@ class PretrainingStep:
         gradients, sums = self._gradients(batch, totals, scale, step, replica)
         *gradients, sums = self._summed([*gradients, sums])
         variables = self._assigned()
-        values, results = self._new(gradients, [tf.convert_to_tensor(v.value) for v in variables])
+        # Not by the program of the new values: XLA's sum of squares writes the squares first on a CPU.
+        norm = tf.linalg.global_norm(gradients)
+        values, results = self._new(gradients, norm, [tf.convert_to_tensor(v.value) for v in variables])
         self._assign(variables, values)
         return tf.concat([sums, results], axis=0)
 
@@ -174,7 +180,7 @@ class PretrainingStep:
         self, batch: Mapping[str, tf.Tensor], totals: tf.Tensor, scale: tf.Tensor, index: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         taught = self.objective.taught(batch)
-        with fused_elementwise(self._fuses):
+        with fused_elementwise(self._fuses), compiled_on_cpu(self._compiles and self.distribution.is_cpu):
             with tf.GradientTape() as tape:
                 seed = self._dropout_seed(index)
                 inputs = self._inputs(batch)
@@ -207,12 +213,14 @@ class PretrainingStep:
             self.good_steps,
         ]
 
-    def _new_values(self, gradients: list[tf.Tensor], old: list[tf.Tensor]) -> tuple[list[tf.Tensor], tf.Tensor]:
-        """New values of `_assigned`, and the results beside `SUMS`."""
+    def _new_values(
+        self, gradients: list[tf.Tensor], norm: tf.Tensor, old: list[tf.Tensor]
+    ) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """New values of `_assigned`, and the results beside `SUMS`; `norm` is that of all the gradients given."""
         count, optimizer = len(self.trainable), self.optimizer
         iterations, scale, good = old[-3:]
-        gradients = [gradient / scale for gradient in gradients] if self.loss_scaling else gradients
-        norm = tf.linalg.global_norm(gradients)
+        if self.loss_scaling:
+            gradients, norm = [gradient / scale for gradient in gradients], norm / scale
         if self.clip_norm is not None:
             factor = self.clip_norm / tf.maximum(norm, self.clip_norm)
             gradients = [gradient * factor for gradient in gradients]
@@ -267,7 +275,7 @@ class PretrainingStep:
 
     def _evaluate_micro_batch(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         undivided = tf.fill([3], 1 - SMOOTHING)
-        with fused_elementwise(self._fuses):
+        with fused_elementwise(self._fuses), compiled_on_cpu(self._compiles and self.distribution.is_cpu):
             outputs = self.network(self._inputs(batch), training=False)
             return self.objective.losses(outputs, batch, undivided, self.objective.taught(batch))[1]
 

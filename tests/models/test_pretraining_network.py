@@ -7,6 +7,7 @@ import tensorflow as tf
 from harness import TINY, assert_same, features, randomize
 
 import keras_bert as kb
+from keras_bert.layers import fused_elementwise
 from keras_bert.models import pretraining_network
 
 pytestmark = pytest.mark.tensorflow_only
@@ -29,11 +30,15 @@ def wanted(inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize("name", TINY)
-def test_logits_are_those_of_the_model(name):
+@pytest.mark.parametrize("fused", [False, True])
+def test_logits_are_those_of_the_model(name, fused):
     model = model_of(name)
     inputs = features(model.config)
     expected = model(inputs)
-    got = pretraining_network(model)(wanted(inputs))
+    with fused_elementwise(fused):
+        got = pretraining_network(model)({key: tf.constant(value) for key, value in wanted(inputs).items()})
+    if fused:
+        np.testing.assert_allclose(got["mlm_products"] + got["mlm_bias"], got["mlm_logits"], atol=1e-6)
     np.testing.assert_allclose(got["mlm_logits"], expected["mlm_logits"].numpy()[:, [1, 3, 2]], atol=1e-5)
     assert ("sentence_logits" in got) == ("sentence_logits" in expected)
     if "sentence_logits" in got:

@@ -15,6 +15,7 @@ import keras_bert as kb
 from keras_bert.data.pretraining import PretrainingData, PretrainingSettings
 from keras_bert.errors import ConfigError, TokenizerError
 from keras_bert.training import loop
+from keras_bert.training import step as step_module
 from keras_bert.training.loop import train
 from keras_bert.training.monitor import Monitor
 from keras_bert.training.run_config import RunConfig
@@ -152,8 +153,14 @@ def test_float16_skips_steps_that_overflow(data, tmp_path):
     assert second["tokens"] > first["tokens"]
 
 
-@pytest.mark.parametrize(("precision", "expected"), [("float32", True), ("bfloat16", "elementwise")])
-def test_left_to_itself_xla_has_no_products_in_bfloat16_on_a_processor(precision, expected, data, tmp_path):
+@pytest.mark.parametrize(
+    ("precision", "sets", "expected"),
+    [("float32", {"avx2"}, True), ("float32", {"avx2", "avx512f"}, "elementwise"), ("bfloat16", set(), "elementwise")],
+)
+def test_left_to_itself_xla_has_no_products_that_tensorflow_computes_faster(
+    precision, sets, expected, data, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(step_module, "instruction_sets", lambda: sets)
     values = make_config(data, training={"precision": precision}).to_dict()
     del values["training"]["jit_compile"]
     found = start(RunConfig.from_dict(values), tmp_path).step

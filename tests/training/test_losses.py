@@ -1,5 +1,7 @@
 """Losses against their definitions, computed in NumPy."""
 
+import contextlib
+
 import keras
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from keras_bert.errors import ConfigError
 from keras_bert.layers import fused_elementwise
+from keras_bert.layers.fusion import compiled_on_cpu
 from keras_bert.training import (
     CosineSimilarityLoss,
     MultipleNegativesRankingLoss,
@@ -95,26 +98,36 @@ def test_a_masked_token_that_ties_for_the_top_is_a_guess(fused):
     assert found[tf.bfloat16] == pytest.approx(1 / 8 + 1 / 2 + 1 / 8)
 
 
-@pytest.mark.parametrize("fused", [False, True])
-def test_masked_tokens_loss_and_its_gradient(fused):
-    """The gradient of w (log sum exp - logit) is w (softmax - 1 at the target), over the sum of weights."""
+@pytest.mark.parametrize("vocabulary", [5, 16, 19])
+@pytest.mark.parametrize("in_parts", [False, True])
+@pytest.mark.parametrize("how", [contextlib.nullcontext, compiled_on_cpu, fused_elementwise])
+def test_masked_tokens_loss_and_its_gradient(how, in_parts, vocabulary):
+    """The gradient of w (log sum exp - logit) is w (softmax - 1 at the target), over the sum of weights; that of the
+    logits' bias its sum. Vocabularies of fewer than the eight parts that are combined, of a multiple and of others."""
     generator = np.random.default_rng(0)
-    logits = generator.normal(size=(2, 5, 11)).astype("float32") * 3
-    targets, weights = generator.integers(0, 11, (2, 5)), generator.uniform(0, 2, (2, 5)).astype("float32")
+    logits, bias = (generator.normal(size=size).astype("float32") * 3 for size in ((2, 5, vocabulary), vocabulary))
+    targets, weights = generator.integers(0, vocabulary, (2, 5)), generator.uniform(0, 2, (2, 5)).astype("float32")
     batch = {
         "masked_targets": tf.constant(targets, tf.int32),
         "masked_weights": tf.constant(weights),
         "padding_mask": tf.ones([2, 8], tf.int32),
     }
-    tensor = tf.constant(logits)
-    with fused_elementwise(fused), tf.GradientTape() as tape:
-        tape.watch(tensor)
-        loss, _ = Objective().losses({"mlm_logits": tensor}, batch, total_weights(batch), {})
-        gradient = tape.gradient(loss, tensor)
-    expected, one = log_softmax(logits), np.eye(11)[targets]
+    parts = [tf.constant(logits), tf.constant(bias)]
+    with how(), tf.GradientTape() as tape:
+        tape.watch(parts)
+        outputs = {"mlm_logits": parts[0] + parts[1]}
+        if in_parts:
+            outputs |= {"mlm_products": parts[0], "mlm_bias": parts[1]}
+        loss, sums = Objective().losses(outputs, batch, total_weights(batch), {})
+        of_logits, of_bias = tape.gradient(loss, parts)
+    expected, one = log_softmax(logits + bias), np.eye(vocabulary)[targets]
     share = (weights / (weights.sum() + 1e-5))[..., None]
     assert float(loss) == pytest.approx(-(one * expected * share).sum(), rel=1e-6)
-    np.testing.assert_allclose(gradient, (np.exp(expected) - one) * share, atol=1e-7)
+    gradient = (np.exp(expected) - one) * share
+    np.testing.assert_allclose(of_logits, gradient, atol=2e-7)
+    np.testing.assert_allclose(of_bias, gradient.sum((0, 1)), atol=1e-6)
+    hits = weights[(logits + bias).argmax(-1) == targets].sum()
+    assert float(sums[SUMS.index("mlm_correct")]) == pytest.approx(hits, rel=1e-6)
 
 
 def test_without_comforts_it_is_keras_s_own():
