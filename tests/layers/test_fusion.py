@@ -101,7 +101,9 @@ def test_normalized():
     np.testing.assert_allclose(fused[0], expected, atol=2e-6)
     with fused_elementwise(), tf.GradientTape() as tape:
         y = normalized(norm, x)
-    _, shift = tape.gradient(y, [norm.gamma.value, norm.beta.value], output_gradients=upstream)
+    scale, shift = tape.gradient(y, [norm.gamma.value, norm.beta.value], output_gradients=upstream)
+    of_scale = (standardized(np.asarray(x, "float64")) * np.asarray(upstream)).sum((0, 1))
+    np.testing.assert_allclose(scale, of_scale, atol=1e-5)
     np.testing.assert_allclose(shift, np.asarray(upstream).sum((0, 1)), atol=1e-5)
 
 
