@@ -13,7 +13,7 @@ from .dense import Dense
 from .dropout import Dropout
 from .fusion import is_fusing
 from .initializers import weight_initializer
-from .pieces import softmax_and_drop, split_heads
+from .pieces import heads_of, softmax_and_drop, split_heads
 from .product import product_of_rows
 
 
@@ -88,24 +88,20 @@ class SelfAttention(keras.layers.Layer):
         """What `attend` gives to `out`, `[batch, queries, attention_size]`, and the probabilities."""
         config = self.config
         queries = x if queries is None else queries
-        batch, size = ops.shape(x)[0], config.attention_size // config.num_heads
-        scale = 1 / math.sqrt(size)
+        heads = config.num_heads
+        scale = 1 / math.sqrt(config.attention_size // heads)
         if is_fusing():
             query, key, value = (
-                split_heads(dense, rows, config.num_heads, factor)
+                split_heads(dense, rows, heads, factor)
                 for dense, rows, factor in ((self.query, queries, scale), (self.key, x, 1.0), (self.value, x, 1.0))
             )
             scores = product_of_rows(query, key)
         else:
-
-            def heads(dense: Dense, rows: Any, axes: tuple[int, ...] = (0, 2, 1, 3)) -> Any:
-                return ops.transpose(ops.reshape(dense(rows), (batch, -1, config.num_heads, size)), axes)
-
-            query, value = heads(self.query, queries) * scale, heads(self.value, x)
-            scores = ops.matmul(query, heads(self.key, x, (0, 2, 3, 1)))
+            query, value = heads_of(self.query, queries, heads) * scale, heads_of(self.value, x, heads)
+            scores = ops.matmul(query, heads_of(self.key, x, heads, (0, 2, 3, 1)))
         probabilities, kept = softmax_and_drop(scores, attention_bias, self.dropout, training)
         context = ops.transpose(ops.matmul(kept, value), (0, 2, 1, 3))
-        return ops.reshape(context, (batch, -1, config.attention_size)), probabilities
+        return ops.reshape(context, (ops.shape(x)[0], -1, config.attention_size)), probabilities
 
     def compute_output_shape(
         self, x_shape: tuple, attention_bias_shape: tuple | None = None, queries_shape: tuple | None = None

@@ -3,17 +3,17 @@ function of one seed, for XLA a hash, which is nearly free there on a CPU."""
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
 import math
-from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 from keras import ops
 
 from .fusion import is_fusing, program
+from .scope import scoped
 
 _SCOPE: contextvars.ContextVar[_SeedScope | None] = contextvars.ContextVar("dropout_seed", default=None)
 
@@ -117,8 +117,7 @@ def _byte_mask(rate: float, dtype: str) -> Any:
     return mask
 
 
-@contextlib.contextmanager
-def dropout_seed(seed: Any, *, fused: bool = True) -> Iterator[None]:
+def dropout_seed(seed: Any, *, fused: bool = True) -> AbstractContextManager[None]:
     """All `Dropout` inside draws from `seed`, an int32 tensor `[2]`: the same seed and calls, the same masks.
 
     `fused` is for what XLA compiles. Without XLA every operation of the hash is a pass over the tensor, and TensorFlow
@@ -126,11 +125,7 @@ def dropout_seed(seed: Any, *, fused: bool = True) -> Iterator[None]:
 
     What is computed twice (rematerialised layers) must enter a scope of its own each time to see the same masks.
     """
-    token = _SCOPE.set(_SeedScope(seed, fused))
-    try:
-        yield
-    finally:
-        _SCOPE.reset(token)
+    return scoped(_SCOPE, _SeedScope(seed, fused))
 
 
 def derive_seed(seed: Any, number: int) -> Any:

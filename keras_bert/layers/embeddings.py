@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
@@ -16,21 +16,17 @@ from .dense import Dense
 from .dropout import Dropout
 from .initializers import weight_initializer
 from .pieces import normalized
+from .scope import scoped
 
 _CHANGE: contextvars.ContextVar[Callable[[Any], Any] | None] = contextvars.ContextVar(
     "changed_embeddings", default=None
 )
 
 
-@contextlib.contextmanager
-def changed_embeddings(change: Callable[[Any], Any]) -> Iterator[None]:
+def changed_embeddings(change: Callable[[Any], Any]) -> AbstractContextManager[None]:
     """Inside, a `TextEmbedding` that is called goes on with `change(sum of its tables)`, in the shape and dtype of the
     sum, `[batch, length, embedding_size]`."""
-    token = _CHANGE.set(change)
-    try:
-        yield
-    finally:
-        _CHANGE.reset(token)
+    return scoped(_CHANGE, change)
 
 
 @keras.saving.register_keras_serializable(package="keras_bert")

@@ -7,37 +7,29 @@ reads. Elsewhere, and on other backends, the pieces are ordinary operations.
 
 from __future__ import annotations
 
-import contextlib
 import contextvars
 import functools
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import keras
 from keras import ops
 
+from .scope import scoped
+
 _ON: contextvars.ContextVar[bool] = contextvars.ContextVar("fused_elementwise", default=False)
 _COMPILED: contextvars.ContextVar[bool] = contextvars.ContextVar("compiled_on_cpu", default=False)
 
 
-@contextlib.contextmanager
-def fused_elementwise(on: bool = True) -> Iterator[None]:
+def fused_elementwise(on: bool = True) -> AbstractContextManager[None]:
     """Inside, pieces are XLA programs where the backend is TensorFlow; shapes must be known when they are traced."""
-    token = _ON.set(on)
-    try:
-        yield
-    finally:
-        _ON.reset(token)
+    return scoped(_ON, on)
 
 
-@contextlib.contextmanager
-def compiled_on_cpu(on: bool = True) -> Iterator[None]:
+def compiled_on_cpu(on: bool = True) -> AbstractContextManager[None]:
     """Inside, what is traced is for XLA on a CPU, and what it would compute slowly is written otherwise."""
-    token = _COMPILED.set(on)
-    try:
-        yield
-    finally:
-        _COMPILED.reset(token)
+    return scoped(_COMPILED, on)
 
 
 def is_compiled_on_cpu() -> bool:

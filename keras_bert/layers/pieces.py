@@ -86,11 +86,15 @@ def normalized(norm: keras.layers.LayerNormalization, x: Any) -> Any:
     return run(*map(tf.convert_to_tensor, (x, norm.gamma, norm.beta)))
 
 
+def heads_of(dense: Dense, x: Any, heads: int, axes: tuple[int, ...] = (0, 2, 1, 3)) -> Any:
+    """`dense(x)` as `[batch, length, heads, size]`, then in this order of axes; never a program."""
+    return ops.transpose(ops.reshape(dense(x), (ops.shape(x)[0], -1, heads, dense.units // heads)), axes)
+
+
 def split_heads(dense: Dense, x: Any, heads: int, scale: float = 1.0) -> Any:
     """`dense(x) * scale`, `[batch, length, heads * size]`, as `[batch, heads, length, size]`."""
-    shape = (-1, x.shape[1], heads, dense.units // heads)
     if not is_fusing() or dense.quantizer is not None:
-        return ops.transpose(ops.reshape(dense(x), shape), (0, 2, 1, 3)) * scale
+        return heads_of(dense, x, heads) * scale
     import tensorflow as tf
 
     @tf.custom_gradient

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -180,7 +181,7 @@ class PretrainingStep:
         self, batch: Mapping[str, tf.Tensor], totals: tf.Tensor, scale: tf.Tensor, index: tf.Tensor
     ) -> tuple[list[tf.Tensor], tf.Tensor]:
         taught = self.objective.taught(batch)
-        with fused_elementwise(self._fuses), compiled_on_cpu(self._compiles and self.distribution.is_cpu):
+        with self._for_compiler():
             with tf.GradientTape() as tape:
                 seed = self._dropout_seed(index)
                 inputs = self._inputs(batch)
@@ -192,6 +193,12 @@ class PretrainingStep:
             )
         # The token table's gradient comes as slices from the look-up and the tied decoder; the sum of both is dense.
         return [tf.cast(tf.convert_to_tensor(gradient), tf.float32) for gradient in gradients], sums
+
+    @contextlib.contextmanager
+    def _for_compiler(self) -> Iterator[None]:
+        """Inside, the network and its losses are written for who computes them."""
+        with fused_elementwise(self._fuses), compiled_on_cpu(self._compiles and self.distribution.is_cpu):
+            yield
 
     def _dropout_seed(self, index: tf.Tensor) -> tf.Tensor:
         """int32 `[2]`, drawn from the run's seed and the number of the micro-batch alone."""
@@ -275,7 +282,7 @@ class PretrainingStep:
 
     def _evaluate_micro_batch(self, batch: Mapping[str, tf.Tensor]) -> tf.Tensor:
         undivided = tf.fill([3], 1 - SMOOTHING)
-        with fused_elementwise(self._fuses), compiled_on_cpu(self._compiles and self.distribution.is_cpu):
+        with self._for_compiler():
             outputs = self.network(self._inputs(batch), training=False)
             return self.objective.losses(outputs, batch, undivided, self.objective.taught(batch))[1]
 
